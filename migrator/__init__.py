@@ -1,0 +1,25 @@
+"""migrator: bulk mailbox migration from hosted Exchange to Microsoft 365.
+
+    cli/            what a person types and sees; takes no decision
+    assembly.py     the one room that knows concrete classes: opens adapters, stacks wrappers, hands them to the engine
+    engine/         how a mailbox travels; knows interfaces, never a protocol
+    adapters/       one room per system: ews/ graph/ memory.py; registry.py imports them when asked for
+    wrappers/       behaviour put round any Source or Target: retry, throttle, trace, dry run
+    plan/           manifest (CSV → rows), project file, planner (rows → jobs), folder mapping, filters
+    ledger/         the fate of every item and the commit order
+    formats/        between the item tree and the world; fingerprints; canary items
+    mapi/           the item as Exchange keeps it: properties, tree, FastTransfer bytes, comparison
+    auth/           where credentials and tokens come from
+    report/         ledger → summary (text, CSV, JSON, HTML)
+    lab/            a simulated hosted Exchange and Microsoft 365 on loopback: demo, rehearsal, tests
+    interfaces.py   Source, Target and their traits        events.py    frozen records that the engine emits
+    model.py        ItemRef, Item, Page, Checkpoint, …      settings.py  frozen settings    errors.py  the taxonomy
+
+Imports run down only (tests/test_house.py checks it):
+
+    cli → assembly → { engine adapters wrappers report } → { plan ledger formats auth interfaces events } → mapi
+        → { model errors settings }
+    cli → lab → { formats mapi }
+"""
+
+__version__ = "0.1.0"

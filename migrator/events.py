@@ -1,0 +1,115 @@
+"""What the engine tells while it works: frozen records. `cli/console.py` draws them, `cli/jsonl.py` prints them as JSON lines.
+
+Counting happens where the thing happens, once; both faces only add up. `job` is Job.id; times are seconds since the epoch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from migrator.model import FolderPath, Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Base of all events."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunStarted(Event):
+    run: int
+    jobs: tuple[str, ...]
+    passname: str
+    dry: bool
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class JobStarted(Event):
+    job: str
+    source: str  # address
+    target: str
+    at: float
+    resumed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FoldersListed(Event):
+    """items and octets are what the source says it holds (None where it does not tell)."""
+
+    job: str
+    folders: int
+    items: int | None
+    octets: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class FolderStarted(Event):
+    job: str
+    path: FolderPath
+
+
+@dataclass(frozen=True, slots=True)
+class FolderFinished(Event):
+    job: str
+    path: FolderPath
+
+
+@dataclass(frozen=True, slots=True)
+class BatchSettled(Event):
+    """Outcomes that are durable in the ledger. Also for items found present, and for skipped ones."""
+
+    job: str
+    path: FolderPath
+    outcomes: tuple[Outcome, ...]
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting(Event):
+    """A mailbox waits because the server said so (throttling) or does not answer (retry). until: epoch seconds."""
+
+    job: str  # "" when a whole endpoint waits
+    endpoint: str
+    reason: str  # "throttled", "retry", "source_down"
+    words: str  # the server's own words, made safe for a terminal
+    until: float
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Settled(Event):
+    """In-doubt items were looked for in the target."""
+
+    job: str
+    path: FolderPath
+    found: int
+    resent: int
+
+
+@dataclass(frozen=True, slots=True)
+class JobFinished(Event):
+    """state: "done", "partial" (some items failed), "stopped" (interrupted, resumes) or "error"."""
+
+    job: str
+    state: str
+    at: float
+    error: str = ""
+    code: str = ""
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RunFinished(Event):
+    run: int
+    exit_code: int
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Notice(Event):
+    """level: "info", "warning", "error"."""
+
+    level: str
+    text: str
+    job: str = ""

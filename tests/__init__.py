@@ -1,0 +1,1 @@
+"""System-independent helpers shared by tests."""
