@@ -1,0 +1,784 @@
+"""The ledger: the fate of every item, and the order in which it is written down.
+
+Commit order, for every item: `begin` (intent, durable) → the target is asked → `settle` (outcome) → `advance` (checkpoint,
+refused while an item of its page has no outcome). Whatever instant the power fails, the ledger then says of each item
+either its outcome or "sending", which means: look in the target before sending again.
+
+All writes go through one writer thread (`writer.py`) and carry a lease; a lease that another process has taken over is
+refused inside the transaction, so a process that only slept cannot write any more. Times come from the clock given to
+`open` (SQLite runs in this process, so its clock is the machine's).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, case, delete, func, insert, select, tuple_, update
+from sqlalchemy.dialects.sqlite import insert as upsert
+from sqlalchemy.exc import DBAPIError
+
+from migrator.errors import InDoubt, JobError, MigratorError
+from migrator.interfaces import Clock
+from migrator.ledger import schema as s
+from migrator.ledger.database import open_database
+from migrator.ledger.reading import Reading
+from migrator.ledger.records import Entry, FolderRow, Lease, Verdict, to_epoch
+from migrator.ledger.writer import Ticket, Writer, translate
+from migrator.model import Checkpoint, Folder, ItemRef, Job, Kind, Outcome, SkipReason, State
+
+LEASE_S = 10.0
+"""How long a silent owner keeps its jobs. A dead one's are taken over within this and one heartbeat."""
+HEARTBEAT_S = 3.0
+SAMPLE_S = 10
+MAX_TEXT = 500
+"""Longest error text kept: an answer of a server is not a place to store mail."""
+
+
+def key_of(source_id: str) -> bytes:
+    """The short key of an entry: 16 bytes instead of an id of 150 characters in every index."""
+    return blake2b(source_id.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+@dataclass(slots=True)
+class _Call:
+    """Any change that is applied by itself: `act` gets the connection and gives the ticket its result."""
+
+    act: Any
+    lease: Lease | None = None
+    ticket: Ticket = field(default_factory=Ticket)
+
+
+@dataclass(slots=True)
+class _Begin:
+    lease: Lease
+    folder_id: str
+    page: int
+    rows: list[dict[str, Any]]
+    ticket: Ticket = field(default_factory=Ticket)
+
+
+@dataclass(slots=True)
+class _Settle:
+    lease: Lease
+    folder_id: str
+    rows: list[dict[str, Any]]
+    ticket: Ticket = field(default_factory=Ticket)
+
+
+class Ledger(Reading):
+    """One project's ledger. Thread-safe. See the module's docstring for the commit order."""
+
+    def __init__(self, path: Path, clock: Clock, *, read_only: bool) -> None:
+        self._clock = clock
+        self._path = path
+        self._database = open_database(path, read_only=read_only)
+        super().__init__(self._database.reader)
+        self._owner = f"{platform.node() or 'host'}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+        self._folder_numbers: dict[tuple[int, str], int] = {}
+        self._last: dict[str, Ticket] = {}
+        self._run = 0
+        self._writer = None if read_only else Writer(self._database.writer, self._apply)
+
+    @classmethod
+    def open(cls, path: Path, *, clock: Clock, read_only: bool = False) -> Ledger:
+        """Open, create or migrate the ledger at `path`.
+
+        Raises UserError(code="ledger_newer") for a file of a newer program, UserError(code="ledger_missing") when it is
+        to be read only and is not there, RunError for a file that cannot be used.
+        """
+        try:
+            return cls(path, clock, read_only=read_only)
+        except DBAPIError as error:
+            raise translate(error) from None
+
+    def close(self) -> None:
+        """Write what is queued and close the file. Safe to repeat."""
+        if self._writer is not None:
+            self._writer.close()
+        self._database.close()
+
+    def __enter__(self) -> Ledger:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def flush(self) -> None:
+        """Return when everything handed in before is durable."""
+        self._call(lambda connection: None)
+
+    @property
+    def owner(self) -> str:
+        """Who this process is in the ledger: host:pid:random."""
+        return self._owner
+
+    # ------------------------------------------------------------------ runs
+
+    def start_run(self, passname: str, settings: Mapping[str, str], version: str) -> int:
+        """Note that a run starts; returns its number."""
+
+        def act(connection: Connection) -> int:
+            values = {
+                "started": self._clock.now(),
+                "passname": passname,
+                "host": platform.node(),
+                "pid": os.getpid(),
+                "version": version,
+                "settings": json.dumps(dict(settings), ensure_ascii=False, sort_keys=True),
+            }
+            return int(connection.execute(insert(s.run).returning(s.run.c.no), values).scalar_one())
+
+        self._run = int(self._call(act))
+        return self._run
+
+    def finish_run(self, run: int, exit_code: int) -> None:
+        self._call(
+            lambda connection: connection.execute(
+                update(s.run).where(s.run.c.no == run).values(finished=self._clock.now(), exit_code=exit_code)
+            )
+        )
+
+    # ------------------------------------------------------------------ jobs
+
+    def register(self, jobs: Sequence[Job]) -> None:
+        """Make the jobs known; of known ones the manifest's side is renewed, their fate is kept."""
+
+        def act(connection: Connection) -> None:
+            for job in jobs:
+                values = {
+                    "id": job.id,
+                    "line": job.line,
+                    "batch": job.batch,
+                    "source": job.source.address,
+                    "target": job.target.address,
+                    "source_endpoint": job.source.endpoint,
+                    "target_endpoint": job.target.endpoint,
+                    "extra": json.dumps(dict(job.extra), ensure_ascii=False),
+                }
+                statement = upsert(s.job).values(values)
+                connection.execute(
+                    statement.on_conflict_do_update(
+                        index_elements=[s.job.c.id],
+                        set_={name: statement.excluded[name] for name in values if name != "id"},
+                    )
+                )
+
+        self._call(act)
+
+    def claim(self, job_id: str, run: int) -> Lease | None:
+        """Take a job for this process, or None while another live process holds it."""
+        now = self._clock.now()
+
+        def act(connection: Connection) -> Lease | None:
+            row = connection.execute(
+                update(s.job)
+                .where(s.job.c.id == job_id, (s.job.c.owner == "") | (s.job.c.lease_until < now))
+                .values(
+                    owner=self._owner,
+                    fence=s.job.c.fence + 1,
+                    lease_until=now + LEASE_S,
+                    state="running",
+                    code="",
+                    error="",
+                    remedy="",
+                    waiting_reason="",
+                    waiting_words="",
+                    waiting_until=0,
+                    started=func.coalesce(s.job.c.started, now),
+                    finished=None,
+                )
+                .returning(s.job.c.no, s.job.c.fence)
+            ).one_or_none()
+            return None if row is None else Lease(job_id, run, self._owner, row.fence, row.no)
+
+        result: Lease | None = self._call(act)
+        return result
+
+    def heartbeat(self, lease: Lease) -> None:
+        """Say that the owner lives. Raises JobError(code="lease_lost") when another process has taken over."""
+        until = self._clock.now() + LEASE_S
+        self._call(
+            lambda connection: connection.execute(
+                update(s.job).where(s.job.c.no == lease.job_no).values(lease_until=until)
+            ),
+            lease,
+        )
+
+    def release(self, lease: Lease, state: str, *, code: str = "", error: str = "", remedy: str = "") -> None:
+        """Give the job back with the state it reached: done, partial, stopped or error."""
+        values = {
+            "state": state,
+            "code": code,
+            "error": error[:MAX_TEXT],
+            "remedy": remedy[:MAX_TEXT],
+            "owner": "",
+            "lease_until": 0.0,
+            "waiting_reason": "",
+            "waiting_words": "",
+            "waiting_until": 0.0,
+            "finished": self._clock.now(),
+        }
+        self._call(
+            lambda connection: connection.execute(
+                update(s.job).where(s.job.c.no == lease.job_no).values(values)
+            ),
+            lease,
+        )
+
+    def bind(self, lease: Lease, *, source_identity: str, target_identity: str, force: bool = False) -> None:
+        """Remember which mailboxes these are; the same addresses with other mailboxes behind them stop the job."""
+
+        def act(connection: Connection) -> None:
+            row = connection.execute(
+                select(s.job.c.source_identity, s.job.c.target_identity).where(s.job.c.no == lease.job_no)
+            ).one()
+            for side, known, now in (
+                ("source", row.source_identity, source_identity),
+                ("target", row.target_identity, target_identity),
+            ):
+                if known and now and known != now and not force:
+                    raise JobError(
+                        f"behind the {side} address there is another mailbox than before",
+                        code="identity_changed",
+                        remedy=f"If the {side} mailbox was replaced on purpose, run again with --force identity_changed.",
+                    )
+            connection.execute(
+                update(s.job)
+                .where(s.job.c.no == lease.job_no)
+                .values(source_identity=source_identity, target_identity=target_identity)
+            )
+
+        self._call(act, lease)
+
+    def waiting(self, job_id: str, *, reason: str, words: str, until: float) -> None:
+        """Show what a job waits for; an empty reason clears it. Returns at once."""
+        self._put(
+            _Call(
+                lambda connection: connection.execute(
+                    update(s.job)
+                    .where(s.job.c.id == job_id)
+                    .values(waiting_reason=reason, waiting_words=words[:MAX_TEXT], waiting_until=until)
+                )
+            )
+        )
+
+    # --------------------------------------------------------------- folders
+
+    def put_folder(
+        self, lease: Lease, folder: Folder, target: Folder | None, *, skipped: SkipReason | None = None
+    ) -> None:
+        """Note a source folder as it is listed now, and where it goes. A target once known is kept when None is given."""
+        values: dict[str, Any] = {
+            "job": lease.job_no,
+            "source_id": folder.id,
+            "path": json.dumps(folder.path, ensure_ascii=False),
+            "kind": folder.kind.value,
+            "folder_class": folder.folder_class,
+            "role": folder.role.value if folder.role else None,
+            "total": folder.total,
+            "size": folder.size,
+            "skipped": skipped.value if skipped else None,
+        }
+        if target is not None:
+            values["target_id"] = target.id
+            values["target_path"] = json.dumps(target.path, ensure_ascii=False)
+
+        def act(connection: Connection) -> None:
+            statement = upsert(s.folder).values(values)
+            connection.execute(
+                statement.on_conflict_do_update(
+                    index_elements=[s.folder.c.job, s.folder.c.source_id],
+                    set_={
+                        name: statement.excluded[name] for name in values if name not in ("job", "source_id")
+                    },
+                )
+            )
+
+        self._put(_Call(act, lease))
+
+    def set_target(self, lease: Lease, folder_id: str, target: Folder | None) -> None:
+        """Where a source folder goes now; None forgets it (it went away). A mark belongs to a target and goes with it."""
+        values: dict[str, Any] = {"target_id": "", "target_path": "[]"}
+        if target is not None:
+            values = {"target_id": target.id, "target_path": json.dumps(target.path, ensure_ascii=False)}
+        else:
+            values |= {"mark_scheme": None, "mark_token": None}
+        self._update_folder(lease, folder_id, values)
+
+    def set_mark(self, lease: Lease, folder_id: str, mark: Checkpoint) -> None:
+        """The target-side checkpoint taken before the first write to a folder. Durable on return."""
+        self._update_folder(lease, folder_id, {"mark_scheme": mark.scheme, "mark_token": mark.token})
+
+    def forget_checkpoint(self, lease: Lease, folder_id: str) -> None:
+        """List the folder anew next time; entries stay and prevent doubles."""
+        values = {"checkpoint_scheme": None, "checkpoint_token": None}
+        self._update_folder(lease, folder_id, values)
+
+    def _update_folder(self, lease: Lease, folder_id: str, values: dict[str, Any]) -> None:
+        self._call(
+            lambda connection: connection.execute(
+                update(s.folder)
+                .where(s.folder.c.no == self._folder_number(connection, lease.job_no, folder_id))
+                .values(values)
+            ),
+            lease,
+        )
+
+    # ----------------------------------------------------------------- items
+
+    def begin(self, lease: Lease, folder_id: str, refs: Sequence[ItemRef], *, page: int = 0) -> Ticket:
+        """Record the intent to send these items. Wait for the ticket before the first octet leaves."""
+        rows = [_row_of(ref, page) for ref in refs]
+        return self._put(_Begin(lease, folder_id, page, rows))
+
+    def settle(
+        self, lease: Lease, folder_id: str, outcomes: Sequence[Outcome], *, path_taken: str = ""
+    ) -> Ticket:
+        """Record what became of items, begun or not. All of one call are in one transaction."""
+        now = self._clock.now()
+        rows = []
+        for outcome in outcomes:
+            why, error = _why(outcome)
+            row = _row_of(outcome.ref, 0)
+            row |= {
+                "state": outcome.state.value,
+                "why": why,
+                "error": error,
+                "target_id": outcome.target_id,
+                "target_version": outcome.target_version,
+                "octets": outcome.octets,
+                "path_taken": path_taken,
+                "notes": "; ".join(outcome.notes)[:MAX_TEXT],
+                "updated": now,
+            }
+            rows.append(row)
+        return self._put(_Settle(lease, folder_id, rows))
+
+    def revive(self, lease: Lease, folder_id: str, ids: Sequence[str]) -> None:
+        """In-doubt items that the target surely does not hold: no longer in doubt, to be sent again."""
+        keys = [key_of(item) for item in ids]
+
+        def act(connection: Connection) -> None:
+            number = self._folder_number(connection, lease.job_no, folder_id)
+            for part in _parts(keys):
+                known = connection.execute(
+                    select(s.entry.c.key, s.entry.c.size).where(
+                        s.entry.c.job == lease.job_no,
+                        s.entry.c.key.in_(part),
+                        s.entry.c.state == State.SENDING.value,
+                    )
+                ).all()
+                found = [row.key for row in known]
+                connection.execute(
+                    update(s.entry)
+                    .where(s.entry.c.job == lease.job_no, s.entry.c.key.in_(found))
+                    .values(
+                        state=State.FAILED.value,
+                        why="not_sent",
+                        error="the run was cut off before this item reached the target",
+                        updated=self._clock.now(),
+                    )
+                )
+                self._count(
+                    connection,
+                    lease.job_no,
+                    [(number, State.FAILED.value, "not_sent", 1, row.size or 0) for row in known],
+                )
+
+        self._call(act, lease)
+
+    def advance(
+        self, lease: Lease, folder_id: str, checkpoint: Checkpoint, *, last: bool, page: int = 0
+    ) -> Ticket:
+        """Move a folder's checkpoint past a page, after all settles handed in before.
+
+        Refused (JobError "unsettled") while an item begun for this page or an earlier one has no outcome.
+        """
+
+        def act(connection: Connection) -> None:
+            number = self._folder_number(connection, lease.job_no, folder_id)
+            open_items = connection.execute(
+                select(func.count())
+                .select_from(s.entry)
+                .where(
+                    s.entry.c.job == lease.job_no,
+                    s.entry.c.folder == number,
+                    s.entry.c.state == State.SENDING.value,
+                    s.entry.c.page <= page,
+                )
+            ).scalar_one()
+            if open_items:
+                raise JobError(
+                    f"{open_items} items of this page have no outcome yet: the checkpoint stays",
+                    code="unsettled",
+                    remedy="Run the same command again; if it returns, report it as a defect.",
+                )
+            values: dict[str, Any] = {
+                "checkpoint_scheme": checkpoint.scheme,
+                "checkpoint_token": checkpoint.token,
+            }
+            if last:
+                values["listed"] = 1
+            connection.execute(update(s.folder).where(s.folder.c.no == number).values(values))
+
+        return self._put(_Call(act, lease))
+
+    # -------------------------------------------------------- verdicts, notes
+
+    def put_verdict(
+        self, endpoint: str, tenant: str, origin: str, kind: Kind, accepted: bool, detail: str
+    ) -> None:
+        """Remember whether this target takes items of this kind and origin."""
+        values = {
+            "endpoint": endpoint,
+            "tenant": tenant,
+            "origin": origin,
+            "kind": kind.value,
+            "accepted": int(accepted),
+            "detail": detail[:MAX_TEXT],
+            "at": self._clock.now(),
+        }
+
+        def act(connection: Connection) -> None:
+            statement = upsert(s.verdict).values(values)
+            connection.execute(
+                statement.on_conflict_do_update(
+                    index_elements=["endpoint", "tenant", "origin", "kind"],
+                    set_={name: values[name] for name in ("accepted", "detail", "at")},
+                )
+            )
+
+        self._call(act)
+
+    def drop_verdicts(self, endpoint: str) -> None:
+        """Forget what was proven of an endpoint, before it is proven anew."""
+        self._call(
+            lambda connection: connection.execute(delete(s.verdict).where(s.verdict.c.endpoint == endpoint))
+        )
+
+    def add_incident(self, job_id: str, kind: str, words: str, until: float | None = None) -> None:
+        """Note for the report's timeline: throttled, outage, interrupted … job_id may be empty. Returns at once."""
+        now = self._clock.now()
+        run = self._run
+
+        def act(connection: Connection) -> None:
+            number = None
+            if job_id:
+                number = connection.execute(select(s.job.c.no).where(s.job.c.id == job_id)).scalar()
+            connection.execute(
+                insert(s.incident).values(
+                    run=run, job=number, at=now, until=until, kind=kind, words=words[:MAX_TEXT]
+                )
+            )
+
+        self._put(_Call(act))
+
+    # --------------------------------------- reading that waits for own writes
+
+    def entries(self, job_id: str, refs: Sequence[ItemRef]) -> dict[str, Entry]:
+        """What is known of these items, by their id; writes of this process handed in before are included."""
+        self._settle_own(job_id)
+        return super().entries(job_id, refs)
+
+    def sending(self, job_id: str, folder_id: str | None = None) -> list[Entry]:
+        self._settle_own(job_id)
+        return super().sending(job_id, folder_id)
+
+    def failed(self, job_id: str, folder_id: str | None = None) -> list[Entry]:
+        self._settle_own(job_id)
+        return super().failed(job_id, folder_id)
+
+    def skipped(
+        self, job_id: str, folder_id: str | None = None, reasons: Iterable[SkipReason] = ()
+    ) -> Iterator[Entry]:
+        self._settle_own(job_id)
+        return super().skipped(job_id, folder_id, reasons)
+
+    def claimed_targets(self, job_id: str, folder_id: str) -> set[str]:
+        self._settle_own(job_id)
+        return super().claimed_targets(job_id, folder_id)
+
+    def folders(self, job_id: str) -> list[FolderRow]:
+        self._settle_own(job_id)
+        return super().folders(job_id)
+
+    def verdicts(self, endpoint: str = "") -> list[Verdict]:
+        return super().verdicts(endpoint)
+
+    def _settle_own(self, job_id: str) -> None:
+        ticket = self._last.get(job_id)
+        if ticket is not None and not ticket.done():
+            ticket.wait()
+
+    # ------------------------------------------------- inside the writer's thread
+
+    def _put(self, operation: Any) -> Ticket:
+        if self._writer is None:
+            raise MigratorError("this ledger was opened for reading only", code="ledger_read_only")
+        ticket = self._writer.put(operation)
+        if operation.lease is not None:
+            self._last[operation.lease.job_id] = ticket
+        return ticket
+
+    def _call(self, act: Any, lease: Lease | None = None) -> Any:
+        return self._put(_Call(act, lease)).wait()
+
+    def _apply(self, connection: Connection, group: Sequence[Any]) -> None:
+        self._check_fences(connection, group)
+        begins: list[_Begin] = []
+        settles: list[_Settle] = []
+        settled: set[tuple[int, bytes]] = set()
+
+        def pour() -> None:
+            if begins:
+                self._apply_begins(connection, begins)
+                begins.clear()
+            if settles:
+                self._apply_settles(connection, settles)
+                settles.clear()
+                settled.clear()
+
+        for operation in group:
+            if isinstance(operation, _Begin):
+                if any((operation.lease.job_no, row["key"]) in settled for row in operation.rows):
+                    pour()  # failed and begun again within one group: keep the order
+                begins.append(operation)
+            elif isinstance(operation, _Settle):
+                keys = {(operation.lease.job_no, row["key"]) for row in operation.rows}
+                if not settled.isdisjoint(keys):
+                    pour()
+                settled |= keys
+                settles.append(operation)
+            else:
+                pour()
+                operation.ticket.result = operation.act(connection)
+        pour()
+
+    def _check_fences(self, connection: Connection, group: Sequence[Any]) -> None:
+        leases = {operation.lease for operation in group if operation.lease is not None}
+        if not leases:
+            return
+        numbers = list({lease.job_no for lease in leases})
+        rows = connection.execute(select(s.job.c.no, s.job.c.fence).where(s.job.c.no.in_(numbers)))
+        fences = {row.no: row.fence for row in rows}
+        for lease in leases:
+            if fences.get(lease.job_no) != lease.fence:
+                raise JobError(
+                    "another process has taken over this mailbox",
+                    code="lease_lost",
+                    remedy="Let the other process finish, or stop it and run the same command again.",
+                )
+
+    def _apply_begins(self, connection: Connection, begins: Sequence[_Begin]) -> None:
+        now = self._clock.now()
+        rows: dict[tuple[int, bytes], dict[str, Any]] = {}
+        for begin in begins:
+            number = self._folder_number(connection, begin.lease.job_no, begin.folder_id)
+            for row in begin.rows:
+                rows[(begin.lease.job_no, row["key"])] = row | {
+                    "job": begin.lease.job_no,
+                    "folder": number,
+                    "state": State.SENDING.value,
+                    "updated": now,
+                }
+        counts = [
+            (old.folder, old.state, old.why, -1, -(old.size or 0))
+            for old in self._known(connection, list(rows)).values()
+            if old.state != State.SENDING.value
+        ]
+        connection.execute(_BEGIN, list(rows.values()))
+        self._count(connection, {row["folder"]: row["job"] for row in rows.values()}, counts)
+
+    def _apply_settles(self, connection: Connection, settles: Sequence[_Settle]) -> None:
+        rows: dict[tuple[int, bytes], dict[str, Any]] = {}
+        for settle in settles:
+            number = self._folder_number(connection, settle.lease.job_no, settle.folder_id)
+            for row in settle.rows:
+                rows[(settle.lease.job_no, row["key"])] = row | {
+                    "job": settle.lease.job_no,
+                    "folder": number,
+                }
+        known = self._known(connection, list(rows))
+        counts: list[tuple[int, str, str, int, int]] = []
+        samples: dict[tuple[int, int], list[int]] = {}
+        run = settles[0].lease.run
+        for place, row in rows.items():
+            old = known.get(place)
+            if old is not None and old.state != State.SENDING.value:
+                counts.append((old.folder, old.state, old.why, -1, -(old.size or 0)))
+            counts.append((row["folder"], row["state"], row["why"], 1, row["size"] or 0))
+            if row["state"] == State.COPIED.value:
+                at = int(row["updated"]) // SAMPLE_S * SAMPLE_S
+                sample = samples.setdefault((run, at), [0, 0])
+                sample[0] += 1
+                sample[1] += row["octets"]
+        connection.execute(_SETTLE, list(rows.values()))
+        by_folder = {row["folder"]: row["job"] for row in rows.values()}
+        self._count(connection, by_folder, counts)
+        if samples:
+            connection.execute(
+                _SAMPLE,
+                [
+                    {"run": key[0], "at": key[1], "items": value[0], "octets": value[1]}
+                    for key, value in samples.items()
+                ],
+            )
+
+    @staticmethod
+    def _known(connection: Connection, places: list[tuple[int, bytes]]) -> dict[tuple[int, bytes], Any]:
+        found: dict[tuple[int, bytes], Any] = {}
+        for part in _parts(places):
+            for row in connection.execute(_KNOWN, {"places": part}):
+                found[(row.job, row.key)] = row
+        return found
+
+    @staticmethod
+    def _count(
+        connection: Connection,
+        job: int | Mapping[int, int],
+        changes: Iterable[tuple[int, str, str, int, int]],
+    ) -> None:
+        """changes: (folder number, state, why, items, octets) to be added to the tally."""
+        sums: dict[tuple[int, str, str], list[int]] = {}
+        for folder, state, why, items, octets in changes:
+            total = sums.setdefault((folder, state, why), [0, 0])
+            total[0] += items
+            total[1] += octets
+        rows = [
+            {
+                "job": job if isinstance(job, int) else job.get(key[0], 0),
+                "folder": key[0],
+                "state": key[1],
+                "why": key[2],
+                "items": value[0],
+                "octets": value[1],
+            }
+            for key, value in sums.items()
+            if value != [0, 0]
+        ]
+        if rows:
+            connection.execute(_TALLY, rows)
+
+    def _folder_number(self, connection: Connection, job_no: int, folder_id: str) -> int:
+        number = self._folder_numbers.get((job_no, folder_id))
+        if number is None:
+            number = connection.execute(
+                select(s.folder.c.no).where(s.folder.c.job == job_no, s.folder.c.source_id == folder_id)
+            ).scalar()
+            if number is None:
+                raise JobError(
+                    "a folder was written about before it was put into the ledger", code="no_folder"
+                )
+            self._folder_numbers[(job_no, folder_id)] = number
+        return number
+
+
+def _row_of(ref: ItemRef, page: int) -> dict[str, Any]:
+    return {
+        "key": key_of(ref.id),
+        "source_id": ref.id,
+        "version": ref.version,
+        "kind": ref.kind.value,
+        "item_class": ref.item_class,
+        "size": ref.size,
+        "received": to_epoch(ref.received),
+        "message_id": ref.message_id[:MAX_TEXT],
+        "seen": None if ref.seen is None else int(ref.seen),
+        "fingerprint": ref.fingerprint,
+        "page": page,
+    }
+
+
+def _why(outcome: Outcome) -> tuple[str, str]:
+    if outcome.state is State.SKIPPED:
+        return (outcome.reason.value if outcome.reason else "", "")
+    if outcome.state is not State.FAILED:
+        return ("", "")
+    error = outcome.error
+    if isinstance(error, InDoubt):
+        raise ValueError("an item in doubt has no outcome: resolve it before settling")
+    if isinstance(error, MigratorError):
+        return (error.code, error.message[:MAX_TEXT])
+    return ("error", type(error).__name__ if error is not None else "")
+
+
+def _parts(values: list[Any], size: int = 400) -> Iterator[list[Any]]:
+    for start in range(0, len(values), size):
+        yield values[start : start + size]
+
+
+_KNOWN = select(
+    s.entry.c.job, s.entry.c.key, s.entry.c.folder, s.entry.c.state, s.entry.c.why, s.entry.c.size
+).where(tuple_(s.entry.c.job, s.entry.c.key).in_(bindparam("places", expanding=True)))
+
+
+def _begin_statement() -> Any:
+    statement = upsert(s.entry).values(
+        {name: bindparam(name) for name in ("job", "folder", "state", "updated")}
+        | {name: bindparam(name) for name in _REF_COLUMNS}
+        | {"why": "", "error": "", "target_id": "", "target_version": ""}
+        | {"attempts": 1, "octets": 0, "path_taken": "", "notes": ""}
+    )
+    renewed = ["folder", "state", "updated", "version", "kind", "item_class", "size", "received"]
+    renewed += ["message_id", "seen", "fingerprint", "page"]
+    return statement.on_conflict_do_update(
+        index_elements=["job", "key"],
+        # target_id stays: of an update in doubt the ledger still knows which target item it was about.
+        set_={name: statement.excluded[name] for name in renewed}
+        | {"why": "", "error": "", "attempts": s.entry.c.attempts + 1},
+    )
+
+
+def _settle_statement() -> Any:
+    outcome = ("state", "why", "error", "target_id", "target_version", "octets", "path_taken", "notes")
+    statement = upsert(s.entry).values(
+        {name: bindparam(name) for name in ("job", "folder", "updated", *outcome)}
+        | {name: bindparam(name) for name in _REF_COLUMNS}
+        | {"attempts": 0}
+    )
+    # A failed update leaves the older copy where it is, so its target id is not forgotten.
+    kept = {
+        name: case((statement.excluded[name] == "", s.entry.c[name]), else_=statement.excluded[name])
+        for name in ("target_id", "target_version")
+    }
+    renewed = [name for name in outcome if name not in kept]
+    renewed += ["folder", "updated", "version", "seen", "fingerprint", "size", "item_class", "received"]
+    return statement.on_conflict_do_update(
+        index_elements=["job", "key"],
+        set_={name: statement.excluded[name] for name in renewed} | kept,
+    )
+
+
+def _sum_statement(table: Any, keys: Sequence[str], sums: Sequence[str]) -> Any:
+    statement = upsert(table).values({column.name: bindparam(column.name) for column in table.columns})
+    return statement.on_conflict_do_update(
+        index_elements=list(keys),
+        set_={name: table.c[name] + statement.excluded[name] for name in sums},
+    )
+
+
+_REF_COLUMNS = (
+    "key",
+    "source_id",
+    "version",
+    "kind",
+    "item_class",
+    "size",
+    "received",
+    "message_id",
+    "seen",
+    "fingerprint",
+    "page",
+)
+_BEGIN = _begin_statement()
+_SETTLE = _settle_statement()
+_TALLY = _sum_statement(s.tally, ("folder", "state", "why"), ("items", "octets"))
+_SAMPLE = _sum_statement(s.sample, ("run", "at"), ("items", "octets"))

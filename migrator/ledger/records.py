@@ -1,0 +1,193 @@
+"""What the ledger hands out: frozen rows, with the words of the vocabulary instead of column names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from migrator.model import (
+    Checkpoint,
+    Fingerprint,
+    FolderPath,
+    ItemRef,
+    Kind,
+    Role,
+    SkipReason,
+    State,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right of one process to write about one job, until another claims it with a higher fence."""
+
+    job_id: str
+    run: int
+    owner: str
+    fence: int
+    job_no: int
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """The fate of one source item."""
+
+    job_id: str
+    folder_id: str  # of the source folder
+    source_id: str
+    version: str
+    kind: Kind
+    item_class: str
+    size: int | None
+    received: datetime | None
+    message_id: str
+    seen: bool | None
+    state: State
+    reason: SkipReason | None
+    code: str
+    error: str
+    target_id: str
+    target_version: str
+    fingerprint: Fingerprint
+    attempts: int
+    octets: int
+    path_taken: str
+    notes: tuple[str, ...]
+    updated: float
+
+    def ref(self, path: FolderPath) -> ItemRef:
+        """The item as listing once told it, so that it can be exported again without listing."""
+        return ItemRef(
+            id=self.source_id,
+            folder=path,
+            kind=self.kind,
+            version=self.version,
+            size=self.size,
+            item_class=self.item_class,
+            received=self.received,
+            message_id=self.message_id,
+            seen=self.seen,
+            fingerprint=self.fingerprint,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class FolderRow:
+    """A source folder and what it became."""
+
+    job_id: str
+    source_id: str
+    path: FolderPath
+    kind: Kind
+    folder_class: str
+    role: Role | None
+    total: int | None
+    size: int | None
+    target_id: str
+    target_path: FolderPath
+    skipped: SkipReason | None
+    checkpoint: Checkpoint | None
+    mark: Checkpoint | None
+    listed: bool  # its last page was reached once
+
+
+@dataclass(frozen=True, slots=True)
+class JobRow:
+    id: str
+    line: int
+    batch: str
+    source: str
+    target: str
+    source_endpoint: str
+    target_endpoint: str
+    extra: Mapping[str, str]
+    source_identity: str
+    target_identity: str
+    state: str  # waiting, running, done, partial, stopped, error
+    code: str
+    error: str
+    remedy: str
+    waiting_reason: str
+    waiting_words: str
+    waiting_until: float
+    owner: str
+    lease_until: float
+    started: float | None
+    finished: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class BalanceRow:
+    """source = copied + present + skipped + failed (+ sending, while a run goes on or after it was cut off)."""
+
+    job_id: str
+    folder_id: str
+    path: FolderPath
+    target_path: FolderPath
+    kind: Kind
+    folder_skipped: SkipReason | None
+    source_total: int | None  # as the source last told
+    seen: int
+    copied: int
+    present: int
+    skipped: int
+    failed: int
+    sending: int
+    octets: int  # of all entries, by size at the source
+    octets_copied: int
+    listed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether a target took an item of this kind and origin, proven by an item of our own."""
+
+    endpoint: str
+    tenant: str
+    origin: str
+    kind: Kind
+    accepted: bool
+    detail: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class RunRow:
+    id: int
+    started: float
+    finished: float | None
+    exit_code: int | None
+    passname: str
+    host: str
+    pid: int
+    version: str
+    settings: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Throughput of one ten-second span."""
+
+    run: int
+    at: int
+    items: int
+    octets: int
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    run: int
+    job_id: str
+    at: float
+    until: float | None
+    kind: str
+    words: str
+
+
+def to_epoch(moment: datetime | None) -> int | None:
+    return None if moment is None else int(moment.timestamp())
+
+
+def from_epoch(seconds: int | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)

@@ -1,0 +1,336 @@
+"""The ledger's promises: commit order, fences, tallies, readable at any moment."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, event
+
+from migrator.errors import InDoubt, ItemError, JobError, RunError, UserError
+from migrator.ledger import LEASE_S, Lease, Ledger
+from migrator.model import (
+    Checkpoint,
+    Fingerprint,
+    Folder,
+    ItemRef,
+    Job,
+    Kind,
+    Mailbox,
+    Outcome,
+    SkipReason,
+    State,
+)
+
+
+class FakeClock:
+    def __init__(self) -> None:
+        self.time = 1_700_000_000.0
+
+    def now(self) -> float:
+        return self.time
+
+    def monotonic(self) -> float:
+        return self.time
+
+    def sleep(self, seconds: float) -> None:
+        self.time += seconds
+
+
+JOB = Job("job-1", 2, Mailbox("old", "a@old.example"), Mailbox("new", "a@new.example"), extra={"Desk": "7"})
+INBOX = Folder("folder-1", ("Inbox",), total=3, size=300)
+NOWHERE = Checkpoint("test/1", "p0")
+
+
+def ref(name: str, version: str = "1", size: int = 100) -> ItemRef:
+    return ItemRef(
+        id=name,
+        folder=("Inbox",),
+        kind=Kind.MAIL,
+        version=version,
+        size=size,
+        item_class="IPM.Note",
+        received=datetime(2022, 12, 2, tzinfo=UTC),
+        message_id=f"<{name}@old.example>",
+        seen=True,
+        fingerprint=Fingerprint(name.encode().ljust(16, b"-")[:16]),
+    )
+
+
+def copied(name: str, **more: object) -> Outcome:
+    return replace(Outcome(ref(name), State.COPIED, target_id=f"t-{name}", octets=130), **more)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def ledger(tmp_path: Path, clock: FakeClock) -> Iterator[Ledger]:
+    with Ledger.open(tmp_path / "ledger.db", clock=clock) as opened:
+        yield opened
+
+
+@pytest.fixture
+def lease(ledger: Ledger) -> Lease:
+    ledger.register([JOB])
+    run = ledger.start_run("delta", {"mailboxes": "8"}, "0")
+    lease = ledger.claim(JOB.id, run)
+    assert lease
+    ledger.put_folder(lease, INBOX, Folder("t-inbox", ("Inbox",)))
+    return lease
+
+
+def test_an_item_goes_from_sending_to_copied(ledger: Ledger, lease: Lease) -> None:
+    ledger.begin(lease, INBOX.id, [ref("a")]).wait()
+    (doubt,) = ledger.sending(JOB.id)
+    assert (doubt.state, doubt.source_id, doubt.attempts) == (State.SENDING, "a", 1)
+    ledger.settle(lease, INBOX.id, [copied("a")], path_taken="fts").wait()
+    entry = ledger.entries(JOB.id, [ref("a"), ref("unknown")])["a"]
+    assert (entry.state, entry.target_id, entry.path_taken) == (State.COPIED, "t-a", "fts")
+    assert entry.ref(INBOX.path) == replace(ref("a"))
+    assert ledger.sending(JOB.id) == []
+    assert ledger.claimed_targets(JOB.id, INBOX.id) == {"t-a"}
+
+
+def test_checkpoint_never_passes_an_item_without_outcome(ledger: Ledger, lease: Lease) -> None:
+    ledger.begin(lease, INBOX.id, [ref("a"), ref("b")], page=1)
+    ledger.begin(lease, INBOX.id, [ref("c")], page=2)
+    ledger.settle(lease, INBOX.id, [copied("a")])
+    with pytest.raises(JobError) as refused:
+        ledger.advance(lease, INBOX.id, Checkpoint("test/1", "p1"), last=False, page=1).wait()
+    assert refused.value.code == "unsettled"
+    ledger.settle(lease, INBOX.id, [Outcome(ref("b"), State.SKIPPED, reason=SkipReason.TOO_LARGE)])
+    ledger.advance(lease, INBOX.id, Checkpoint("test/1", "p1"), last=False, page=1).wait()
+    (row,) = ledger.folders(JOB.id)
+    assert row.checkpoint == Checkpoint("test/1", "p1")
+    assert not row.listed
+    with pytest.raises(JobError):
+        ledger.advance(lease, INBOX.id, Checkpoint("test/1", "p2"), last=True, page=2).wait()
+
+
+def test_a_refused_write_does_not_take_its_neighbours_along(ledger: Ledger, lease: Lease) -> None:
+    ledger.begin(lease, INBOX.id, [ref("a")], page=1).wait()
+    tickets = [ledger.begin(lease, INBOX.id, [ref(f"n{i}")], page=2) for i in range(20)]
+    refused = ledger.advance(lease, INBOX.id, NOWHERE, last=False, page=1)
+    after = ledger.settle(lease, INBOX.id, [copied("a")])
+    for ticket in [*tickets, after]:
+        ticket.wait()
+    with pytest.raises(JobError):
+        refused.wait()
+    assert ledger.entries(JOB.id, [ref("a")])["a"].state is State.COPIED
+
+
+def test_the_balance_closes_whatever_happens_to_an_item(ledger: Ledger, lease: Lease) -> None:
+    failed = Outcome(ref("b"), State.FAILED, error=ItemError("no", code="ErrorCorruptData"))
+    ledger.begin(lease, INBOX.id, [ref("a"), ref("b"), ref("c"), ref("d")])
+    ledger.settle(lease, INBOX.id, [copied("a"), failed])
+    ledger.settle(lease, INBOX.id, [Outcome(ref("e"), State.PRESENT, target_id="t-e")]).wait()
+    (row,) = ledger.balance()
+    assert (row.copied, row.present, row.failed, row.sending, row.seen) == (1, 1, 1, 2, 5)
+    assert ledger.failed_by_code() == [(JOB.id, "ErrorCorruptData", 1)]
+    ledger.begin(lease, INBOX.id, [ref("b")])  # tried again …
+    ledger.settle(lease, INBOX.id, [copied("b")])  # … and arrived
+    ledger.settle(lease, INBOX.id, [Outcome(ref("c"), State.SKIPPED, reason=SkipReason.VANISHED)])
+    ledger.settle(lease, INBOX.id, [copied("d")]).wait()
+    (row,) = ledger.balance()
+    assert (row.copied, row.present, row.skipped, row.failed, row.sending) == (3, 1, 1, 0, 0)
+    assert row.octets == 500
+    assert ledger.failed_by_code() == []
+    assert ledger.skipped_by_reason() == [(JOB.id, "vanished", 1)]
+    assert ledger.entries(JOB.id, [ref("b")])["b"].attempts == 2
+
+
+def test_an_item_in_doubt_cannot_be_settled(ledger: Ledger, lease: Lease) -> None:
+    with pytest.raises(ValueError, match="doubt"):
+        ledger.settle(lease, INBOX.id, [Outcome(ref("a"), State.FAILED, error=InDoubt("lost"))])
+
+
+def test_revived_items_are_failed_and_due(ledger: Ledger, lease: Lease) -> None:
+    ledger.begin(lease, INBOX.id, [ref("a"), ref("b")]).wait()
+    ledger.revive(lease, INBOX.id, ["a"])
+    assert [entry.code for entry in ledger.failed(JOB.id)] == ["not_sent"]
+    assert [entry.source_id for entry in ledger.sending(JOB.id)] == ["b"]
+    assert ledger.balance()[0].failed == 1
+
+
+def test_a_failed_update_keeps_the_older_copy_known(ledger: Ledger, lease: Lease) -> None:
+    ledger.begin(lease, INBOX.id, [ref("a")])
+    ledger.settle(lease, INBOX.id, [copied("a", target_version="v1")])
+    ledger.begin(lease, INBOX.id, [ref("a", "2")])
+    ledger.settle(lease, INBOX.id, [Outcome(ref("a", "2"), State.FAILED, error=ItemError("x"))]).wait()
+    entry = ledger.entries(JOB.id, [ref("a")])["a"]
+    assert (entry.target_id, entry.target_version, entry.version) == ("t-a", "v1", "2")
+
+
+def test_filtered_items_can_be_found_again(ledger: Ledger, lease: Lease) -> None:
+    reasons = {"a": SkipReason.FILTERED_DATE, "b": SkipReason.TOO_LARGE}
+    ledger.settle(
+        lease, INBOX.id, [Outcome(ref(name), State.SKIPPED, reason=why) for name, why in reasons.items()]
+    )
+    found = ledger.skipped(JOB.id, INBOX.id, [SkipReason.FILTERED_DATE])
+    assert [entry.source_id for entry in found] == ["a"]
+
+
+def test_a_job_has_one_owner_until_it_falls_silent(tmp_path: Path, clock: FakeClock) -> None:
+    path = tmp_path / "ledger.db"
+    with Ledger.open(path, clock=clock) as first, Ledger.open(path, clock=clock) as second:
+        first.register([JOB])
+        lease = first.claim(JOB.id, first.start_run("delta", {}, "0"))
+        assert lease
+        assert second.claim(JOB.id, 2) is None
+        clock.sleep(LEASE_S - 1)
+        first.heartbeat(lease)
+        clock.sleep(LEASE_S - 1)
+        assert second.claim(JOB.id, 2) is None
+        clock.sleep(2)
+        taken = second.claim(JOB.id, 2)
+        assert taken
+        # The first only slept: nothing of it gets through any more.
+        for write in (
+            lambda: first.heartbeat(lease),
+            lambda: first.put_folder(lease, INBOX, None) or first.flush(),
+            lambda: first.settle(lease, INBOX.id, [copied("a")]).wait(),
+            lambda: first.release(lease, "done"),
+        ):
+            try:
+                write()
+            except JobError as error:
+                assert error.code == "lease_lost"
+        second.put_folder(taken, INBOX, None)
+        second.settle(taken, INBOX.id, [copied("b")]).wait()
+        assert [entry.source_id for entry in second.iter_entries(JOB.id)] == ["b"]
+        second.release(taken, "done")
+        assert first.claim(JOB.id, 3)
+
+
+def test_another_mailbox_behind_the_address_stops_the_job(ledger: Ledger, lease: Lease) -> None:
+    ledger.bind(lease, source_identity="guid-1", target_identity="MBX:1")
+    ledger.bind(lease, source_identity="guid-1", target_identity="MBX:1")
+    with pytest.raises(JobError) as stopped:
+        ledger.bind(lease, source_identity="guid-2", target_identity="MBX:1")
+    assert stopped.value.code == "identity_changed"
+    ledger.bind(lease, source_identity="guid-2", target_identity="MBX:1", force=True)
+
+
+def test_marks_go_with_their_target(ledger: Ledger, lease: Lease) -> None:
+    ledger.set_mark(lease, INBOX.id, Checkpoint("delta/1", "m"))
+    assert ledger.folders(JOB.id)[0].mark == Checkpoint("delta/1", "m")
+    ledger.set_target(lease, INBOX.id, None)
+    row = ledger.folders(JOB.id)[0]
+    assert (row.mark, row.target_id) == (None, "")
+
+
+def test_a_reader_sees_a_running_ledger(
+    tmp_path: Path, ledger: Ledger, lease: Lease, clock: FakeClock
+) -> None:
+    ledger.begin(lease, INBOX.id, [ref("a")]).wait()
+    with Ledger.open(tmp_path / "ledger.db", clock=clock, read_only=True) as reader:
+        assert [job.state for job in reader.jobs()] == ["running"]
+        assert reader.jobs()[0].extra == {"Desk": "7"}
+        assert reader.balance()[0].sending == 1
+        ledger.settle(lease, INBOX.id, [copied("a")]).wait()
+        assert reader.balance()[0].copied == 1
+        assert reader.throughput()[0].items == 1
+
+
+def test_it_is_private_and_of_this_version(tmp_path: Path, clock: FakeClock) -> None:
+    path = tmp_path / "deep" / "ledger.db"
+    Ledger.open(path, clock=clock).close()
+    if os.name == "posix":
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE alembic_version SET version_num='9999'")
+    with pytest.raises(UserError) as newer:
+        Ledger.open(path, clock=clock)
+    assert newer.value.code == "ledger_newer"
+
+
+def test_migrations_make_the_same_tables_as_a_new_ledger(tmp_path: Path, clock: FakeClock) -> None:
+    from sqlalchemy import create_engine
+
+    from migrator.ledger.migrations import upgrade
+
+    Ledger.open(tmp_path / "new.db", clock=clock).close()
+    upgrade(create_engine(f"sqlite:///{tmp_path / 'migrated.db'}"))
+
+    def tables(name: str) -> set[tuple[str, str]]:
+        query = "SELECT name, sql FROM sqlite_master WHERE name != 'alembic_version' AND sql IS NOT NULL"
+        with sqlite3.connect(tmp_path / name) as connection:
+            return {(row[0], " ".join(row[1].split())) for row in connection.execute(query)}
+
+    assert tables("new.db") == tables("migrated.db")
+
+
+def test_a_foreign_file_is_refused(tmp_path: Path, clock: FakeClock) -> None:
+    (tmp_path / "text.db").write_text("this is not a database, it only looks like one " * 40)
+    with pytest.raises(RunError) as refused:
+        Ledger.open(tmp_path / "text.db", clock=clock)
+    assert refused.value.code == "ledger_corrupt"
+    with sqlite3.connect(tmp_path / "other.db") as connection:
+        connection.execute("CREATE TABLE something (x)")
+    with pytest.raises(RunError):
+        Ledger.open(tmp_path / "other.db", clock=clock)
+    with pytest.raises(UserError) as missing:
+        Ledger.open(tmp_path / "none.db", clock=clock, read_only=True)
+    assert missing.value.code == "ledger_missing"
+
+
+def test_a_full_disk_stops_all_further_writing(tmp_path: Path, clock: FakeClock) -> None:
+    def small(connection: sqlite3.Connection, _record: object) -> None:
+        connection.execute("PRAGMA max_page_count=80")  # SQLite then answers as on a full disk
+
+    event.listen(Engine, "connect", small)
+    try:
+        ledger = Ledger.open(tmp_path / "ledger.db", clock=clock)
+        ledger.register([JOB])
+    finally:
+        event.remove(Engine, "connect", small)
+    with ledger:
+        lease = ledger.claim(JOB.id, 1)
+        assert lease
+        ledger.put_folder(lease, INBOX, None)
+        with pytest.raises(RunError) as full:
+            for n in range(2000):
+                ledger.begin(lease, INBOX.id, [ref(f"{n}-{i}") for i in range(50)]).wait()
+        assert full.value.code == "disk_full"
+        with pytest.raises(RunError):
+            ledger.begin(lease, INBOX.id, [ref("later")])
+
+
+def test_many_threads_share_commits_and_lose_nothing(ledger: Ledger, lease: Lease) -> None:
+    def work(thread: int) -> None:
+        for number in range(20):
+            names = [f"{thread}-{number}-{i}" for i in range(5)]
+            ledger.begin(lease, INBOX.id, [ref(name) for name in names]).wait()
+            for name in names:
+                ledger.settle(lease, INBOX.id, [copied(name)])
+
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    ledger.flush()
+    row = ledger.balance()[0]
+    assert (row.copied, row.sending, row.octets) == (1600, 0, 160_000)
+    assert sum(sample.items for sample in ledger.throughput()) == 1600
+    assert len(list(ledger.iter_entries(JOB.id, INBOX.id, State.COPIED))) == 1600
+
+
+def test_it_moves_to_another_machine_as_one_file(tmp_path: Path, clock: FakeClock) -> None:
+    path = tmp_path / "ledger.db"
+    with Ledger.open(path, clock=clock) as ledger:
+        ledger.register([JOB])
+    (tmp_path / "elsewhere").mkdir()
+    path.rename(tmp_path / "elsewhere" / "other-name.db")
+    with Ledger.open(tmp_path / "elsewhere" / "other-name.db", clock=clock, read_only=True) as ledger:
+        assert [job.source for job in ledger.jobs()] == ["a@old.example"]
