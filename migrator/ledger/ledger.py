@@ -21,7 +21,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, case, delete, func, insert, select, tuple_, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.exc import DBAPIError
 
@@ -31,6 +31,7 @@ from migrator.ledger import schema as s
 from migrator.ledger.database import open_database
 from migrator.ledger.reading import Reading
 from migrator.ledger.records import Entry, FolderRow, Lease, Verdict, to_epoch
+from migrator.ledger.statements import BEGIN, KNOWN, SAMPLE, SETTLE, TALLY
 from migrator.ledger.writer import Ticket, Writer, translate
 from migrator.model import Checkpoint, Folder, ItemRef, Job, Kind, Outcome, SkipReason, State
 
@@ -594,7 +595,7 @@ class Ledger(Reading):
             for old in self._known(connection, list(rows)).values()
             if old.state != State.SENDING.value
         ]
-        connection.execute(_BEGIN, list(rows.values()))
+        BEGIN.run(connection, list(rows.values()))
         self._count(connection, {row["folder"]: row["job"] for row in rows.values()}, counts)
 
     def _apply_settles(self, connection: Connection, settles: Sequence[_Settle]) -> None:
@@ -620,12 +621,12 @@ class Ledger(Reading):
                 sample = samples.setdefault((run, at), [0, 0])
                 sample[0] += 1
                 sample[1] += row["octets"]
-        connection.execute(_SETTLE, list(rows.values()))
+        SETTLE.run(connection, list(rows.values()))
         by_folder = {row["folder"]: row["job"] for row in rows.values()}
         self._count(connection, by_folder, counts)
         if samples:
-            connection.execute(
-                _SAMPLE,
+            SAMPLE.run(
+                connection,
                 [
                     {"run": key[0], "at": key[1], "items": value[0], "octets": value[1]}
                     for key, value in samples.items()
@@ -636,7 +637,7 @@ class Ledger(Reading):
     def _known(connection: Connection, places: list[tuple[int, bytes]]) -> dict[tuple[int, bytes], Any]:
         found: dict[tuple[int, bytes], Any] = {}
         for part in _parts(places):
-            for row in connection.execute(_KNOWN, {"places": part}):
+            for row in connection.execute(KNOWN, {"places": part}):
                 found[(row.job, row.key)] = row
         return found
 
@@ -665,7 +666,7 @@ class Ledger(Reading):
             if value != [0, 0]
         ]
         if rows:
-            connection.execute(_TALLY, rows)
+            TALLY.run(connection, rows)
 
     def _folder_number(self, connection: Connection, job_no: int, folder_id: str) -> int:
         number = self._folder_numbers.get((job_no, folder_id))
@@ -713,72 +714,3 @@ def _why(outcome: Outcome) -> tuple[str, str]:
 def _parts(values: list[Any], size: int = 400) -> Iterator[list[Any]]:
     for start in range(0, len(values), size):
         yield values[start : start + size]
-
-
-_KNOWN = select(
-    s.entry.c.job, s.entry.c.key, s.entry.c.folder, s.entry.c.state, s.entry.c.why, s.entry.c.size
-).where(tuple_(s.entry.c.job, s.entry.c.key).in_(bindparam("places", expanding=True)))
-
-
-def _begin_statement() -> Any:
-    statement = upsert(s.entry).values(
-        {name: bindparam(name) for name in ("job", "folder", "state", "updated")}
-        | {name: bindparam(name) for name in _REF_COLUMNS}
-        | {"why": "", "error": "", "target_id": "", "target_version": ""}
-        | {"attempts": 1, "octets": 0, "path_taken": "", "notes": ""}
-    )
-    renewed = ["folder", "state", "updated", "version", "kind", "item_class", "size", "received"]
-    renewed += ["message_id", "seen", "fingerprint", "page"]
-    return statement.on_conflict_do_update(
-        index_elements=["job", "key"],
-        # target_id stays: of an update in doubt the ledger still knows which target item it was about.
-        set_={name: statement.excluded[name] for name in renewed}
-        | {"why": "", "error": "", "attempts": s.entry.c.attempts + 1},
-    )
-
-
-def _settle_statement() -> Any:
-    outcome = ("state", "why", "error", "target_id", "target_version", "octets", "path_taken", "notes")
-    statement = upsert(s.entry).values(
-        {name: bindparam(name) for name in ("job", "folder", "updated", *outcome)}
-        | {name: bindparam(name) for name in _REF_COLUMNS}
-        | {"attempts": 0}
-    )
-    # A failed update leaves the older copy where it is, so its target id is not forgotten.
-    kept = {
-        name: case((statement.excluded[name] == "", s.entry.c[name]), else_=statement.excluded[name])
-        for name in ("target_id", "target_version")
-    }
-    renewed = [name for name in outcome if name not in kept]
-    renewed += ["folder", "updated", "version", "seen", "fingerprint", "size", "item_class", "received"]
-    return statement.on_conflict_do_update(
-        index_elements=["job", "key"],
-        set_={name: statement.excluded[name] for name in renewed} | kept,
-    )
-
-
-def _sum_statement(table: Any, keys: Sequence[str], sums: Sequence[str]) -> Any:
-    statement = upsert(table).values({column.name: bindparam(column.name) for column in table.columns})
-    return statement.on_conflict_do_update(
-        index_elements=list(keys),
-        set_={name: table.c[name] + statement.excluded[name] for name in sums},
-    )
-
-
-_REF_COLUMNS = (
-    "key",
-    "source_id",
-    "version",
-    "kind",
-    "item_class",
-    "size",
-    "received",
-    "message_id",
-    "seen",
-    "fingerprint",
-    "page",
-)
-_BEGIN = _begin_statement()
-_SETTLE = _settle_statement()
-_TALLY = _sum_statement(s.tally, ("folder", "state", "why"), ("items", "octets"))
-_SAMPLE = _sum_statement(s.sample, ("run", "at"), ("items", "octets"))
