@@ -1,0 +1,452 @@
+"""The project folder: `migration.toml`, read, checked and turned into settings.
+
+    manifest = "mailboxes.csv"          # paths are relative to the file
+    ledger = "ledger.sqlite"
+    dialect = "auto"                    # or a name of `plan.dialects`
+    allow = []                          # "duplicate-target", "duplicate-source", "same-mailbox", "archive-to-primary"
+
+    [endpoints.old]                     # one table an endpoint: the fields of settings.Endpoint
+    [endpoints.old.limits]              # the fields of settings.Limits
+    [defaults]                          # what blank cells of the manifest mean: see `Defaults`
+    [run]                               # the fields of settings.RunSettings, for every pass
+    [passes.prestage]                   # the same, for one pass; wins over [run]
+    [folders]                           # under = "…", rename = { "A/B" = "C" }
+
+Unknown keys are errors. A secret is a reference (`env:`, `keyring:`, `file:`) or the file is refused.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from migrator.errors import UserError
+from migrator.plan.filters import parse_date, pattern_problem
+from migrator.plan.folders import FolderRules, parse_path
+from migrator.settings import Endpoint, Limits, RunSettings
+
+FILE_NAME = "migration.toml"
+PASSES = ("prestage", "delta", "cutover")
+ALLOWANCES = ("duplicate-target", "duplicate-source", "same-mailbox", "archive-to-primary")
+FORCES = ("empty_source", "identity_changed", "no_canary")
+SECRET_SCHEMES = ("env:", "keyring:", "file:")
+
+
+@dataclass(frozen=True, slots=True)
+class Defaults:
+    """What a blank cell of the manifest means. source and target are names of endpoints.
+
+    target_domain: the target address of a row that names only its source is the same name in this domain.
+    """
+
+    source: str = ""
+    target: str = ""
+    source_login: str = ""
+    target_login: str = ""
+    source_secret: str = field(default="", repr=False)
+    target_secret: str = field(default="", repr=False)
+    source_domain: str = ""
+    target_domain: str = ""
+    batch: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """A project folder, checked. Endpoints hold absolute paths; secrets are references still."""
+
+    folder: Path
+    file: Path
+    manifest: Path
+    ledger: Path
+    endpoints: Mapping[str, Endpoint]
+    defaults: Defaults = field(default_factory=Defaults)
+    run: RunSettings = field(default_factory=RunSettings)
+    passes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    folders: FolderRules = field(default_factory=FolderRules)
+    dialect: str = "auto"
+    allow: frozenset[str] = frozenset()
+    row_secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Passwords that stood in the manifest, by their "csv:" reference: in memory only, see `plan.rowsecrets`."""
+
+    def settings(self, passname: str | None = None, **given: Any) -> RunSettings:
+        """The run's settings: [run], then [passes.NAME], then what the command line gave (None: not given)."""
+        name = passname or self.run.passname
+        merged = {f.name: getattr(self.run, f.name) for f in fields(self.run)}
+        merged.update(self.passes.get(name, {}))
+        merged.update({key: value for key, value in given.items() if value is not None})
+        merged["passname"] = name
+        return RunSettings(**merged)
+
+
+def load_project(where: Path, *, now: datetime | None = None) -> Project:
+    """The project in a folder (or of a named .toml file).
+
+    now: for relative dates such as "90d". Raises UserError with every fault, each with its key path.
+    """
+    file = where / FILE_NAME if where.is_dir() or where.suffix != ".toml" else where
+    try:
+        text = file.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        raise UserError(
+            f"no project here: {file} does not exist",
+            code="no_project",
+            remedy="make one with `migrator init FOLDER`, or name its folder with --project",
+        ) from None
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{file} is not UTF-8 (byte {error.start + 1})",
+            code="project_unreadable",
+            remedy="save it as UTF-8",
+        ) from None
+    except OSError as error:
+        raise UserError(f"cannot read {file}: {error.strerror}", code="project_unreadable") from None
+    return parse_project(text, file, now=now)
+
+
+def parse_project(text: str, file: Path, *, now: datetime | None = None) -> Project:
+    """As `load_project`, from text that is already read. `file` is where relative paths start."""
+    file = file.absolute()
+    try:
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(
+            f"{file.name} is not valid TOML: {error}",
+            code="project_invalid",
+            remedy="mind quotes and brackets near that place",
+        ) from None
+    clock = now or datetime.now(UTC)
+    try:
+        model = _File.model_validate(raw, context={"now": clock})
+    except ValidationError as error:
+        problems = [_words(one, raw) for one in error.errors(include_url=False, include_input=False)]
+        raise _refused(file, problems) from None
+    problems = list(_faults(model))
+    if problems:
+        raise _refused(file, problems)
+    folder = file.parent
+    run = {key: value for key, value in model.run.given().items() if key != "passname"}
+    return Project(
+        folder=folder,
+        file=file,
+        manifest=folder / model.manifest,
+        ledger=folder / model.ledger,
+        endpoints={name: one.endpoint(name, folder) for name, one in model.endpoints.items()},
+        defaults=Defaults(
+            **{
+                key: resolved_reference(value, folder) if key.endswith("_secret") else value
+                for key, value in model.defaults.model_dump().items()
+            }
+        ),
+        run=RunSettings(passname=model.run.passname or "delta", **run),
+        passes={name: one.given() for name, one in model.passes.items()},
+        folders=FolderRules(
+            under=parse_path(model.folders.under),
+            rename={parse_path(old): parse_path(new) for old, new in model.folders.rename.items()},
+        ),
+        dialect=model.dialect,
+        allow=frozenset(model.allow),
+    )
+
+
+def did_you_mean(word: str, known: Any) -> str:
+    """ ", did you mean X?" when something known is near, else ""."""
+    near = difflib.get_close_matches(word.casefold(), [str(one) for one in known], n=1, cutoff=0.6)
+    return f", did you mean {near[0]!r}?" if near else ""
+
+
+def is_reference(text: str) -> bool:
+    scheme = next((one for one in SECRET_SCHEMES if text.startswith(one)), "")
+    return bool(scheme) and len(text) > len(scheme)
+
+
+# --- the file as pydantic sees it
+
+
+def _octets(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(?:([KMG])(i?)B)?\s*", value, re.IGNORECASE)
+    if not found:
+        raise ValueError('write a number of bytes, or "16 MiB"')
+    step = 1024 if found[3] else 1000
+    power = " KMG".index(found[2].upper()) if found[2] else 0
+    return int(float(found[1]) * step**power)
+
+
+def _date(value: Any, info: Any) -> Any:
+    if isinstance(value, datetime):
+        return value if value.tzinfo else value.replace(tzinfo=UTC)
+    if isinstance(value, date):
+        return datetime(value.year, value.month, value.day, tzinfo=UTC)
+    if isinstance(value, str):
+        return parse_date(value, now=info.context["now"])
+    raise ValueError('write a date: 2024-01-31, or "90d" for 90 days ago')
+
+
+def _pattern(value: Any) -> Any:
+    problem = pattern_problem(value) if isinstance(value, str) else ""
+    if problem:
+        raise ValueError(problem)
+    return value
+
+
+def _secret(value: Any) -> Any:
+    # The value itself must not come out in a message: it may be the password.
+    if isinstance(value, str) and value and not is_reference(value):
+        raise ValueError(
+            "a secret is never written here: put a reference, env:NAME, keyring:SERVICE/USER or file:PATH"
+        )
+    return value
+
+
+def _one_line(value: Any) -> Any:
+    if isinstance(value, str) and any(ord(char) < 32 or ord(char) == 127 for char in value):
+        raise ValueError("holds a control character")
+    return value
+
+
+Text = Annotated[str, BeforeValidator(_one_line)]
+Octets = Annotated[int, BeforeValidator(_octets), Field(gt=0)]
+When = Annotated[datetime, BeforeValidator(_date)]
+Pattern = Annotated[str, BeforeValidator(_pattern)]
+Secret = Annotated[str, BeforeValidator(_secret), Field(repr=False)]
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+Force = Literal["empty_source", "identity_changed", "no_canary"]
+Allowance = Literal["duplicate-target", "duplicate-source", "same-mailbox", "archive-to-primary"]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class _Limits(_Table):
+    concurrent: int = Field(default=4, ge=1, le=64)
+    requests: int = Field(default=10_000, ge=0)
+    requests_window_s: Seconds = 600.0
+    upload_octets: Annotated[int, BeforeValidator(_octets), Field(ge=0)] = 150 << 20
+    upload_window_s: Seconds = 300.0
+    endpoint_concurrent: int = Field(default=0, ge=0)
+    tries: int = Field(default=6, ge=1, le=100)
+    give_up_s: Seconds = 900.0
+    timeout_s: Seconds = 120.0
+
+
+class _Endpoint(_Table):
+    kind: Annotated[Text, Field(pattern=r"^[a-z][a-z0-9_-]*$")]
+    url: Text = ""
+    auth: Text = ""
+    access: Literal["impersonation", "delegate", "owner"] = "impersonation"
+    username: Text = ""
+    secret: Secret = ""
+    tenant: Text = ""
+    client_id: Text = ""
+    certificate: Secret = ""
+    authority: Text = ""
+    ca_file: Text = ""
+    version: Text = "Exchange2010_SP2"
+    import_hosts: list[Text] = Field(default_factory=list)
+    limits: _Limits = Field(default_factory=_Limits)
+    options: dict[str, Text] = Field(default_factory=dict)
+
+    def endpoint(self, name: str, folder: Path) -> Endpoint:
+        return Endpoint(
+            name=name,
+            kind=self.kind,
+            url=self.url,
+            auth=self.auth,
+            access=self.access,
+            username=self.username,
+            secret=resolved_reference(self.secret, folder),
+            tenant=self.tenant,
+            client_id=self.client_id,
+            certificate=resolved_reference(self.certificate, folder),
+            authority=self.authority,
+            ca_file=str(folder / self.ca_file) if self.ca_file else "",
+            version=self.version,
+            import_hosts=tuple(self.import_hosts),
+            limits=Limits(**self.limits.model_dump()),
+            options=dict(self.options),
+        )
+
+
+class _Defaults(_Table):
+    source: Text = ""
+    target: Text = ""
+    source_login: Text = ""
+    target_login: Text = ""
+    source_secret: Secret = ""
+    target_secret: Secret = ""
+    source_domain: Text = ""
+    target_domain: Text = ""
+    batch: Text = ""
+
+
+class _Run(_Table):
+    mailboxes: int | None = Field(default=None, ge=1, le=512)
+    uploaders: int | None = Field(default=None, ge=1, le=32)
+    inflight_octets: Octets | None = None
+    batch_items: int | None = Field(default=None, ge=1, le=1000)
+    batch_octets: Octets | None = None
+    since: When | None = None
+    until: When | None = None
+    folders: list[Pattern] | None = None
+    exclude_folders: list[Pattern] | None = None
+    retry_failed: bool | None = None
+    force: list[Force] | None = None
+    find_present: bool | None = None
+    max_item_octets: Octets | None = None
+
+    def given(self) -> dict[str, Any]:
+        """What the file says, under the names of RunSettings."""
+        found: dict[str, Any] = {}
+        for key in self.model_fields_set:
+            value = getattr(self, key)
+            if value is None:
+                continue
+            if key == "folders":
+                found["include_folders"] = tuple(value)
+            elif key == "exclude_folders":
+                found["exclude_folders"] = tuple(value)
+            elif key == "force":
+                found["force"] = frozenset(value)
+            elif key != "passname":
+                found[key] = value
+        return found
+
+
+class _RunTable(_Run):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, populate_by_name=False)
+
+    passname: Literal["prestage", "delta", "cutover"] | None = Field(default=None, alias="pass")
+
+
+class _Folders(_Table):
+    under: Text = ""
+    rename: dict[str, Text] = Field(default_factory=dict)
+
+
+class _File(_Table):
+    manifest: Annotated[Text, Field(min_length=1)] = "mailboxes.csv"
+    ledger: Annotated[Text, Field(min_length=1)] = "ledger.sqlite"
+    dialect: Text = "auto"
+    allow: list[Allowance] = Field(default_factory=list)
+    endpoints: dict[str, _Endpoint] = Field(min_length=1)
+    defaults: _Defaults = Field(default_factory=_Defaults)
+    run: _RunTable = Field(default_factory=_RunTable)
+    passes: dict[Literal["prestage", "delta", "cutover"], _Run] = Field(default_factory=dict)
+    folders: _Folders = Field(default_factory=_Folders)
+
+
+def _faults(model: _File) -> list[str]:
+    """Faults that lie between fields."""
+    found = []
+    for side in ("source", "target"):
+        name = getattr(model.defaults, side)
+        if name and name not in model.endpoints:
+            found.append(
+                f"defaults.{side}: no endpoint is called {name!r}{did_you_mean(name, model.endpoints)}"
+                f" (there are {', '.join(sorted(model.endpoints))})"
+            )
+    found += [
+        f"endpoints.{name}: a name of letters, digits, - and _ is wanted"
+        for name in model.endpoints
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", name)
+    ]
+    for name, endpoint in model.endpoints.items():
+        for key in ("url", "authority"):
+            if re.match(r"[^/]*//[^/]*@", getattr(endpoint, key)):
+                found.append(
+                    f"endpoints.{name}.{key}: holds a user name or password; put them into username and secret"
+                )
+    for where, table in [("run", model.run), *((f"passes.{key}", one) for key, one in model.passes.items())]:
+        if table.since and table.until and table.since >= table.until:
+            found.append(f"{where}: since is not before until, so nothing would be copied")
+    for old, new in model.folders.rename.items():
+        if not all(parse_path(old)) or not all(parse_path(new)) or not old or not new:
+            found.append(f"folders.rename: {old!r} = {new!r}: both sides are folder paths such as A/B")
+    return found
+
+
+def _refused(file: Path, problems: list[str]) -> UserError:
+    many = "a fault" if len(problems) == 1 else f"{len(problems)} faults"
+    return UserError(
+        f"{file.name} has {many}",
+        problems=problems,
+        code="project_invalid",
+        remedy=f"mend {file} and run the command again; nothing was sent",
+    )
+
+
+def _words(fault: Any, raw: Mapping[str, Any]) -> str:
+    """One line a fault: key path, what is wrong, what is near. Never the value: it may be a secret."""
+    where = ".".join(str(part) for part in fault["loc"] if part != "[key]")
+    kind = fault["type"]
+    if kind == "extra_forbidden":
+        known = _keys_at(tuple(fault["loc"][:-1]))
+        return f"{where}: there is no such key{did_you_mean(str(fault['loc'][-1]), known)}" + (
+            f" ({', '.join(known)})" if known else ""
+        )
+    if kind == "missing":
+        if fault["loc"] == ("endpoints",):
+            return "endpoints: at least one [endpoints.NAME] table is needed"
+        return f"{where}: is missing"
+    if kind == "value_error":
+        return f"{where}: {fault['ctx']['error']}"
+    if kind == "literal_error":
+        word = _at(raw, fault["loc"])
+        options = fault["ctx"]["expected"].replace("'", "").replace(" or ", ", ").split(", ")
+        near = did_you_mean(word, options) if isinstance(word, str) else ""
+        return f"{where}: one of {', '.join(options)} is wanted{near}"
+    plain = {
+        "string_type": "text in quotes is wanted",
+        "int_type": "a whole number is wanted",
+        "float_type": "a number is wanted",
+        "bool_type": "true or false is wanted",
+        "list_type": 'a list such as ["a", "b"] is wanted',
+        "dict_type": "a table is wanted",
+        "model_type": "a table is wanted",
+        "string_too_short": "is empty",
+        "string_pattern_mismatch": "a word of small letters, digits, - and _ is wanted",
+    }
+    message = str(fault["msg"])
+    return f"{where}: {plain.get(kind, message[:1].lower() + message[1:])}"
+
+
+def _at(raw: Any, loc: tuple[Any, ...]) -> Any:
+    for part in loc:
+        try:
+            raw = raw[part]
+        except (KeyError, IndexError, TypeError):
+            return part if part != "[key]" else None
+    return raw
+
+
+def _keys_at(loc: tuple[Any, ...]) -> list[str]:
+    """The keys that the table at this place may hold."""
+    model: Any = _File
+    for part in loc:
+        if isinstance(model, type) and issubclass(model, BaseModel):
+            model = next(
+                (f.annotation for key, f in model.model_fields.items() if (f.alias or key) == part), None
+            )
+        else:  # dict[str, Table]
+            arguments = get_args(model)
+            model = arguments[1] if len(arguments) == 2 else None
+    if isinstance(model, type) and issubclass(model, BaseModel):
+        return sorted(f.alias or key for key, f in model.model_fields.items())
+    return []
+
+
+def resolved_reference(value: str, folder: Path) -> str:
+    """A `file:` reference with its path made absolute, so that the current folder does not matter; others as they are."""
+    if value.startswith("file:"):
+        return "file:" + str(folder / Path(value.removeprefix("file:")).expanduser())
+    return value
