@@ -88,7 +88,7 @@ class Properties(dict[Key, Value]):
 
     __slots__ = ()
 
-    def get(self, key: Key, default: Any = None) -> Any:  # type: ignore[override]
+    def get(self, key: Key, default: Any = None) -> Any:
         """The plain value, or `default` when the property is absent."""
         found = dict.get(self, key)
         return default if found is None else found[1]

@@ -19,17 +19,23 @@ The reader and the writer share no tables, so that a slip in one is seen by the 
 
 from migrator.mapi.fasttransfer.errors import StreamError
 from migrator.mapi.fasttransfer.reader import Decoded, Limits, decode, read
+from migrator.mapi.fasttransfer.scan import Base64Octets, FileOctets, PlainOctets, Summary, summary
 from migrator.mapi.fasttransfer.writer import PAGE, VERSION, WriteError, write, write_pieces
 
 __all__ = [
     "PAGE",
     "VERSION",
+    "Base64Octets",
     "Decoded",
+    "FileOctets",
     "Limits",
+    "PlainOctets",
     "StreamError",
+    "Summary",
     "WriteError",
     "decode",
     "read",
+    "summary",
     "write",
     "write_pieces",
 ]

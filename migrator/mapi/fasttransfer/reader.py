@@ -28,9 +28,15 @@ _NEW_ATTACH, _END_ATTACH = 0x40000003, 0x400E0003
 _START_EMBED, _END_EMBED = 0x40010003, 0x40020003
 _START_RECIP, _END_RECIP = 0x40030003, 0x40040003
 _FX_DEL_PROP = 0x40160003
-_STRUCTURE: Final = frozenset(
-    {_NEW_ATTACH, _END_ATTACH, _START_EMBED, _END_EMBED, _START_RECIP, _END_RECIP, _FX_DEL_PROP}
-)
+MARKERS: Final = {
+    _NEW_ATTACH: "NewAttach",
+    _END_ATTACH: "EndAttach",
+    _START_EMBED: "StartEmbed",
+    _END_EMBED: "EndEmbed",
+    _START_RECIP: "StartRecip",
+    _END_RECIP: "EndToRecip",
+    _FX_DEL_PROP: "FXDelProp",
+}
 _END = 0
 """Stands for the end of the stream where a marker was looked for."""
 _EC_WARNING, _DN_PREFIX_ID = 0x400F0003, 0x4008
@@ -82,8 +88,10 @@ _FIXED: Final = {
 _UNPACK: Final[dict[int, tuple[int, Callable[..., tuple[Any, ...]]]]] = {
     code: (size, struct.Struct("<" + fmt).unpack_from) for code, (size, fmt) in _FIXED.items()
 }
-_MV_CODE_PAGE: Final = frozenset({0x94B0, 0x94B1, *range(0x94E2, 0x94EA)})
+MV_CODE_PAGE: Final = frozenset({0x94B0, 0x94B1, *range(0x94E2, 0x94EA)})
 """Only these are multi-valued: other code pages have the bit 0x1000 in their number (20866, 21866, 20932 …)."""
+
+FIXED_SIZES: Final = {code: size for code, (size, _) in _FIXED.items()} | {0x000B: 2, 0x0048: 16}
 
 _LARGE = 1 << 16
 """Binary values from here on are views into the stream instead of copies."""
@@ -142,8 +150,48 @@ def decode(
     return Decoded(message, envelope.version, len(pages), (*envelope.warnings, *reader.warnings))
 
 
+def decode_properties(
+    buf: bytes, origins: list[tuple[int, int]], into: Properties, limits: Limits
+) -> tuple[str, ...]:
+    """Read a bare list of properties; origins map offsets in `buf` to offsets for error messages. Returns warnings."""
+    reader = _Reader(buf, 0, len(buf), origins or [(0, 0)], limits, False)
+    reader.properties(into, ())
+    reader.widen(into, 0)
+    return tuple(reader.warnings)
+
+
+def foreign(tag: int) -> str:
+    """Why a tag has no place in an item, or "" when it is a property (or one of MARKERS)."""
+    if tag in _FOREIGN:
+        return f"{_FOREIGN[tag]} does not belong into an item"
+    if 0x4000 <= tag >> 16 <= _LAST_STRUCTURAL_ID and not ignored(tag) and tag not in MARKERS:
+        return f"unknown marker {tag:08X}"
+    return ""
+
+
+def ignored(tag: int) -> bool:
+    """EcWarning and DnPrefix: part of the stream, not of the item."""
+    kind = tag & 0xFFFF
+    return tag == _EC_WARNING or (tag >> 16 == _DN_PREFIX_ID and (kind in (0x001E, 0x001F) or kind >= 0x8000))
+
+
 _NAMES: dict[bytes, Named] = {}
 """Named properties by their octets in the stream. The same few hundred come in every item; emptied when it grows."""
+
+
+def named_of(raw: bytes) -> Named:
+    """A named property from its description in the stream: GUID, 00 and LID, or 01 and a name with its terminator."""
+    named = _NAMES.get(raw)
+    if named is None:
+        guid = UUID(bytes_le=raw[:16])
+        if raw[16] == 0:
+            named = Named(guid, _u32(raw, 17)[0])
+        else:
+            named = Named(guid, name=utf_16_le_decode(raw[17:-2], "surrogatepass", True)[0])
+        if len(_NAMES) >= 20_000:
+            _NAMES.clear()
+        _NAMES[raw] = named
+    return named
 
 
 class _Reader:
@@ -327,7 +375,7 @@ class _Reader:
         tag: int = _u32(self.buf, pos)[0]
         if self._edge < pos + 4:
             self._pages(pos, pos + 4, pos + 4, None, where)
-        if tag not in _STRUCTURE:
+        if tag not in MARKERS:
             if tag in _FOREIGN:
                 raise self.fail(pos, where, f"{_FOREIGN[tag]} does not belong into an item", "stream_unknown")
             raise self.fail(pos, where, f"{tag:08X} where a marker was expected")
@@ -345,7 +393,7 @@ class _Reader:
         buf, end, strict, pos = self.buf, self.end, self.strict, self.pos
         edge = self._edge
         names = _NAMES
-        structure = _STRUCTURE
+        structure = MARKERS
         key: Key
         value: Any
         while True:
@@ -365,8 +413,9 @@ class _Reader:
                 return int(tag)
             pos += 4
             kind = tag & 0xFFFF
-            key = tag >> 16
-            if key >= 0x8000:
+            number = tag >> 16
+            key = number
+            if number >= 0x8000:
                 # set GUID, then 00 and a LID or 01 and a name
                 if end - pos < 21:
                     raise self.short(start, where, "a named property")
@@ -378,8 +427,11 @@ class _Reader:
                     raw = buf[pos:stop]
                     pos = stop
                 named = names.get(raw)
-                key = named if named is not None else self.named(raw, start, where)
-            elif 0x4000 <= key <= 0x407D:
+                if named is None:
+                    self.spend(1, start, where)
+                    named = named_of(raw)
+                key = named
+            elif 0x4000 <= number <= 0x407D:
                 skipped = self.meta(tag, pos, where)
                 if skipped:
                     if edge < skipped:
@@ -387,8 +439,8 @@ class _Reader:
                         edge = self._edge
                     pos = skipped
                     continue
-            elif strict and 0x6600 <= key <= 0x67FF:
-                raise self.forbid(start, where, f"property {key:04X} of the range 6600-67FF")
+            elif strict and 0x6600 <= number <= 0x67FF:
+                raise self.forbid(start, where, f"property {number:04X} of the range 6600-67FF")
             head = pos
 
             if kind == 0x84B0 or kind == 0x001F:
@@ -473,37 +525,22 @@ class _Reader:
             start, where, f"a property name of more than {_NAME_OCTETS // 2} characters", "stream_limit"
         )
 
-    def named(self, raw: bytes, start: int, where: tuple[str, ...]) -> Named:
-        guid = UUID(bytes_le=raw[:16])
-        if raw[16] == 0:
-            named = Named(guid, _u32(raw, 17)[0])
-        else:
-            named = Named(guid, name=utf_16_le_decode(raw[17:-2], "surrogatepass", True)[0])
-        self.spend(1, start, where)
-        if len(_NAMES) >= 20_000:
-            _NAMES.clear()
-        _NAMES[raw] = named
-        return named
-
     def meta(self, tag: int, pos: int, where: tuple[str, ...]) -> int:
         """Among the ids where markers live: 0 for a real property, else where a value that is no property ends."""
-        key = tag >> 16
-        if (key == _DN_PREFIX_ID and tag & 0xFFFF in (0x001E, 0x001F)) or (
-            key == _DN_PREFIX_ID and tag & 0x8000
-        ):
-            if self.end - pos < 4 or _u32(self.buf, pos)[0] > self.end - pos - 4:
-                raise self.short(pos - 4, where, "DnPrefix")
-            return int(pos + 4 + _u32(self.buf, pos)[0])
+        problem = foreign(tag)
+        if problem:
+            raise self.fail(pos - 4, where, problem, "stream_unknown")
+        if not ignored(tag):
+            return 0
+        if self.end - pos < 4:
+            raise self.short(pos - 4, where, "a meta-property")
+        number = int(_u32(self.buf, pos)[0])
         if tag == _EC_WARNING:
-            if self.end - pos < 4:
-                raise self.short(pos - 4, where, "EcWarning")
-            self.warn(pos - 4, where, f"the server left something out, code {_u32(self.buf, pos)[0]:08X}")
+            self.warn(pos - 4, where, f"the server left something out, code {number:08X}")
             return pos + 4
-        if tag in _FOREIGN:
-            raise self.fail(pos - 4, where, f"{_FOREIGN[tag]} does not belong into an item", "stream_unknown")
-        if key <= _LAST_STRUCTURAL_ID:
-            raise self.fail(pos - 4, where, f"unknown marker {tag:08X}", "stream_unknown")
-        return 0
+        if number > self.end - pos - 4:
+            raise self.short(pos - 4, where, "DnPrefix")
+        return pos + 4 + number
 
     def rarer(
         self, kind: int, key: Key, pos: int, start: int, into: Properties, where: tuple[str, ...]
@@ -513,14 +550,14 @@ class _Reader:
             if self.end - pos < 16:
                 raise self.short(start, where, "a GUID")
             return kind, UUID(bytes_le=self.buf[pos : pos + 16]), pos + 16
-        if kind == 0x001E or (kind & 0x8000 and kind not in _MV_CODE_PAGE):
+        if kind == 0x001E or (kind & 0x8000 and kind not in MV_CODE_PAGE):
             octets, pos = self.octets(pos, start, where)
             if kind == 0x001E:
                 self._narrow.append((into, key, octets))
                 return kind, octets, pos
             kind, text = self.text(kind & 0x7FFF, octets, start, where)
             return kind, text, pos
-        if kind in _MV_CODE_PAGE or (kind & 0xF000) == 0x1000:
+        if kind in MV_CODE_PAGE or (kind & 0xF000) == 0x1000:
             return self.multiple(kind, key, pos, start, into, where)
         raise self.fail(start, where, f"unknown property type {kind:04X}", "stream_unknown")
 
@@ -556,7 +593,7 @@ class _Reader:
             raise self.short(start, where, "a count of values")
         (count,) = _u32(self.buf, pos)
         pos += 4
-        base = 0x001F if kind in _MV_CODE_PAGE else kind & 0x0FFF
+        base = 0x001F if kind in MV_CODE_PAGE else kind & 0x0FFF
         sized = base in (0x001E, 0x001F, 0x0102)
         if sized:
             least = 4
@@ -578,7 +615,7 @@ class _Reader:
             stop = pos + count * 16
             return kind, [UUID(bytes_le=self.buf[at : at + 16]) for at in range(pos, stop, 16)], stop
         values: list[Any] = []
-        code_page = (kind & 0x0FFF) if kind in _MV_CODE_PAGE else 1200
+        code_page = (kind & 0x0FFF) if kind in MV_CODE_PAGE else 1200
         raw = kind == 0x101E
         for _ in range(count):
             octets, pos = self.octets(pos, start, where)
@@ -625,11 +662,11 @@ class _Reader:
         yield start, head
         if kind is None or head == stop:
             return
-        if kind in _MV_CODE_PAGE or (kind & 0xF000) == 0x1000:
+        if kind in MV_CODE_PAGE or (kind & 0xF000) == 0x1000:
             yield head, head + 4
             base = kind & 0x0FFF
             at = head + 4
-            if kind not in _MV_CODE_PAGE and (base in _FIXED or base == 0x0048):
+            if kind not in MV_CODE_PAGE and (base in _FIXED or base == 0x0048):
                 size = 16 if base == 0x0048 else _FIXED[base][0]
                 for value in range(at, stop, size):
                     yield value, value + size

@@ -265,11 +265,10 @@ class _Writer:
                 pages.atom(_LENGTH.pack(len(value) + 1))
                 pages.payload(bytes(value) + b"\0", False)
         elif kind in (0x000D, 0x00FB, 0x0102):
-            octets = _octets(value)
-            length = _LENGTH.pack(len(octets))
+            plain = _octets(value)
             pages.atom(_TAG.pack(kind, tag) + description)
-            pages.atom(length)
-            pages.payload(octets, False)
+            pages.atom(_LENGTH.pack(len(plain)))
+            pages.payload(plain, False)
         elif kind & 0x1000:
             self.several(kind, value, tag, description)
         else:
