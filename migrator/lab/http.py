@@ -6,6 +6,7 @@ changes them.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, unquote
@@ -29,6 +30,7 @@ class Request:
     peer: str = ""  # address:port of the client: tells connections apart
     received: float = 0.0  # lab clock when the head was read
     octets: int = 0  # of the body on the wire, before any decoding
+    recorded: bool = False  # the journal has an entry for it
 
     @property
     def params(self) -> dict[str, str]:
@@ -82,6 +84,18 @@ class Response:
     def header(self, name: str) -> str:
         wanted = name.lower()
         return next((value for key, value in self.headers if key.lower() == wanted), "")
+
+
+def gzipped(request: Request, response: Response, *, at_least: int = 1024) -> Response:
+    """The answer compressed, when the client takes gzip and it is worth it. Level 1: the lab must not be the bottleneck."""
+    if "gzip" not in request.headers.get("accept-encoding", "") or response.octets < at_least:
+        return response
+    packer = zlib.compressobj(1, zlib.DEFLATED, 31)
+    parts = [packer.compress(part) for part in response.buffers()]
+    parts.append(packer.flush())
+    response.body, response.tail, response.keep_octets = parts, b"", None
+    response.headers.append(("Content-Encoding", "gzip"))
+    return response
 
 
 Handler = Callable[[Request], Awaitable[Response]]

@@ -728,7 +728,7 @@ def parse(stream: bytes) -> Message:
 
     try:
         return fasttransfer.read(stream)
-    except ValueError as error:
+    except fasttransfer.StreamError as error:
         raise CorruptStream(str(error)) from error
 
 

@@ -365,6 +365,7 @@ class World:
         if response.status == 429:
             entry.throttled = True
         self.journal.record(entry)
+        request.recorded = True
         return response
 
     @staticmethod
