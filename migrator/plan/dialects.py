@@ -263,15 +263,6 @@ DIALECTS: tuple[Dialect, ...] = (
         passwords=_names("Password"),
     ),
     Dialect(
-        "microsoft-staged",
-        "Microsoft staged Exchange migration",
-        _microsoft_staged,
-        required=_names("EmailAddress,ForceChangePassword"),
-        columns=_names("EmailAddress,Password,ForceChangePassword"),
-        passwords=_names("Password"),
-        notes=("Password and ForceChangePassword are for the new accounts and are not used here",),
-    ),
-    Dialect(
         "microsoft-move",
         "Microsoft remote move",
         _microsoft_move,
@@ -279,6 +270,15 @@ DIALECTS: tuple[Dialect, ...] = (
         columns=_names(
             "EmailAddress,MailboxType,TargetDatabase,TargetArchiveDatabase,BadItemLimit,LargeItemLimit"
         ),
+    ),
+    Dialect(
+        "microsoft-staged",
+        "Microsoft staged Exchange migration",
+        _microsoft_staged,
+        required=_names("EmailAddress"),
+        columns=_names("EmailAddress,Password,ForceChangePassword"),
+        passwords=_names("Password"),
+        notes=("Password and ForceChangePassword are for the new accounts and are not used here",),
     ),
     Dialect(
         "microsoft-pst",
@@ -341,13 +341,10 @@ def by_header(names: list[str]) -> Dialect | None:
                 continue
         elif not dialect.required <= given:
             continue
-        # All its required names are there; more known names win, then more required ones.
+        # All its required names are there; more known names win, then more required ones, then the earlier layout.
         score = (len(given & dialect.columns), len(dialect.required))
         if score > best:
             best, found = score, dialect
-    if found is not None and found.name == "microsoft-move" and "password" in given:
-        # EmailAddress,Password alone is a staged migration: ForceChangePassword is optional in it.
-        found = BY_NAME["microsoft-staged"]
     return found
 
 

@@ -417,7 +417,11 @@ class _Reader:
         )
 
     def _check_cell(self, line: int, column: str, cell: str, *, hiding: bool) -> None:
-        where = f"column {column}" if not column.isdigit() else f"cell {column}"
+        where = (
+            f"cell {column}"
+            if column.isdigit()
+            else f"column {column if column.isprintable() else repr(column)}"
+        )
         # The cell's text is not shown: it may be a password, and it is what the terminal must be kept from.
         bad = next((char for char in cell if unicodedata.category(char) in ("Cc", "Cs")), "")
         if not bad and hiding and column not in self.dialect.passwords:

@@ -110,6 +110,7 @@ class _Planner:
         self.manifest = manifest
         self.allow = allow
         self.problems: list[Problem] = list(manifest.problems)
+        self.faulty = {problem.line for problem in manifest.problems}
         self.jobs: list[Job] = []
         self.left_out: list[tuple[int, str]] = []
         self.unmatched_hosts: Counter[tuple[str, str, str]] = Counter()
@@ -152,7 +153,7 @@ class _Planner:
         if not row.target and source_name and defaults.target_domain:
             target_name = f"{source_name.partition('@')[0]}@{defaults.target_domain}"
         before = len(self.problems)
-        if not row.source:
+        if not row.source and row.line not in self.faulty:
             self._fault(row.line, "no source")
         if not target_name:
             self._fault(row.line, "no target")
