@@ -1,0 +1,308 @@
+"""What every code means to an administrator, and what to do next: the one table behind `errors`, `status` and the reports.
+
+A code is a short stable word of ours (`quota_full`), a code of Exchange or Graph (`ErrorItemNotFound`), or `http_NNN`.
+Meanings of service codes: learn.microsoft.com/exchange/client-developer/web-service-reference/responsecode and
+learn.microsoft.com/graph/errors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from migrator.model import SkipReason
+
+
+@dataclass(frozen=True, slots=True)
+class Remedy:
+    """title: what happened, a few words. todo: the next step, whole sentences. again: the same command may cure it."""
+
+    title: str
+    todo: str
+    again: bool = False
+
+
+_AGAIN = "Run the same command again; what is done stays done."
+
+SKIPS: Mapping[SkipReason, Remedy] = {
+    SkipReason.TOO_LARGE: Remedy(
+        "larger than the target takes",
+        "Raise the message size limit of the target mailbox (Set-Mailbox -MaxReceiveSize, at most 150 MB) and run with "
+        "--retry-failed, or hand the item over as a file.",
+    ),
+    SkipReason.CORRUPT_AT_SOURCE: Remedy(
+        "the source server itself cannot read it",
+        "Open it in Outlook on the old server. If that works, save it there and run again; else a repair of the source "
+        "mailbox (New-MailboxRepairRequest) may bring it back.",
+    ),
+    SkipReason.VANISHED: Remedy(
+        "deleted or moved by its owner during the run", "Nothing. A moved item is found in its new folder."
+    ),
+    SkipReason.FILTERED_DATE: Remedy(
+        "outside --since and --until", "Nothing. A run without these limits takes it."
+    ),
+    SkipReason.FILTERED_FOLDER: Remedy(
+        "in a folder that was left out",
+        "Nothing, unless it was not meant: look at --folder, --exclude-folder and the project file.",
+    ),
+    SkipReason.UNSUPPORTED_KIND: Remedy(
+        "of a kind that this target does not take", "See `migrator check` for what the target takes."
+    ),
+    SkipReason.SEARCH_FOLDER: Remedy(
+        "in a search folder, a view of items that lie in other folders",
+        "Nothing: the items are copied from there.",
+    ),
+    SkipReason.DUPLICATE: Remedy("the same item was copied already", "Nothing: that was asked for."),
+}
+
+CODES: Mapping[str, Remedy] = {
+    # one item
+    "in_doubt": Remedy(
+        "sent, and no answer came", "The next run looks in the target before it sends again. " + _AGAIN, True
+    ),
+    "answer_lost": Remedy(
+        "the connection broke before the answer came",
+        "The next run looks in the target before it sends again. " + _AGAIN,
+        True,
+    ),
+    "not_sent": Remedy("not sent: the run stopped before", _AGAIN, True),
+    "transient": Remedy("passing trouble outlasted the patience", _AGAIN, True),
+    "throttled": Remedy(
+        "the server asked to slow down for too long",
+        "Run again at a quieter hour, or with fewer mailboxes at once (--mailboxes).",
+        True,
+    ),
+    "conflict": Remedy(
+        "the item was changed in the target meanwhile",
+        "The target's owner has changed it: their version stays. Remove it there to have the source's again.",
+    ),
+    "folder_refused": Remedy(
+        "the target will not have this folder",
+        "Give it another name with [folders] rename in the project file.",
+    ),
+    "folder_full": Remedy(
+        "the target folder holds as many items as it may",
+        "A folder takes 1,000,000 items: send part of it elsewhere with [folders] rename or by dates.",
+    ),
+    "folder_gone": Remedy("the folder vanished during the run", _AGAIN, True),
+    "folder_exists": Remedy("a folder of this name is there and cannot be used", _AGAIN, True),
+    "archive_folder": Remedy(
+        "the folder lies in an archive mailbox",
+        "Archive mailboxes are not written yet: choose another folder.",
+    ),
+    "protected": Remedy(
+        "the item is protected and may not be read out", "Its owner has to copy it, or lift the protection."
+    ),
+    "permission": Remedy(
+        "no right to this folder or item",
+        "Give the account full access (or impersonation) at the source and run again.",
+    ),
+    "stream_truncated": Remedy(
+        "the source sent half an item",
+        "Run with --retry-failed. If it stays, the item is damaged at the source: open it there in Outlook.",
+    ),
+    "stream_unknown": Remedy(
+        "an item in a form that is not understood",
+        "Run with --retry-failed; if it stays, report it with its class.",
+    ),
+    "stream_forbidden": Remedy(
+        "an item in a form that may not be written", "Report it with its class; others are not touched."
+    ),
+    "garbled_answer": Remedy(
+        "an answer that makes no sense", "Is a proxy or a filter between? " + _AGAIN, True
+    ),
+    "item_error": Remedy(
+        "the item was refused", "Look at the message beside it; run with --retry-failed after a cure."
+    ),
+    "too_large": Remedy(
+        "larger than the target takes",
+        "Raise its message size limit (Set-Mailbox -MaxReceiveSize) and run with --retry-failed.",
+    ),
+    "no_canary": Remedy(
+        "the target was never asked whether it takes such items",
+        "Run `migrator check`, which asks with an item of its own; or run with --force no_canary.",
+    ),
+    "canary_refused": Remedy(
+        "the target does not take items of this kind and origin",
+        "Look at `migrator check`: it says what was refused.",
+    ),
+    "ErrorItemNotFound": Remedy(
+        "the item is no longer there", "Nothing, if its owner deleted it. " + _AGAIN, True
+    ),
+    "ErrorCorruptData": Remedy(
+        "the server cannot read the item",
+        "Open it in Outlook on that server; run with --retry-failed after a cure.",
+    ),
+    "ErrorInvalidRequest": Remedy(
+        "the target refused the item's content",
+        "Run with --retry-failed; if it stays, hand the item over as a file.",
+    ),
+    "ErrorMessageSizeExceeded": Remedy(
+        "larger than the server takes", "Raise the message size limit there and run with --retry-failed."
+    ),
+    "ErrorServerBusy": Remedy("the server was busy", "Run again at a quieter hour.", True),
+    "ApplicationThrottled": Remedy(
+        "the service asked to slow down for too long", "Run again at a quieter hour.", True
+    ),
+    # one mailbox
+    "quota_full": Remedy(
+        "the target mailbox is full",
+        "Give it a larger plan or an archive, or leave old items out with --since; then run again.",
+    ),
+    "mailbox_unknown": Remedy(
+        "there is no such mailbox",
+        "Check the address in the manifest, and that the mailbox exists and is not hidden or removed.",
+    ),
+    "mailbox_not_found": Remedy(
+        "there is no such mailbox",
+        "Check the address in the manifest, and that the mailbox exists and is not hidden or removed.",
+    ),
+    "mailbox_not_ready": Remedy(
+        "the target mailbox is not ready",
+        "Assign an Exchange Online licence to the user. It takes up to 24 hours after that, mostly half an hour.",
+    ),
+    "identity_changed": Remedy(
+        "behind this address is another mailbox than before",
+        "Was it removed and made anew? Then start with a new ledger, or run with --force identity_changed.",
+    ),
+    "empty_source": Remedy(
+        "the source is empty, and was not before",
+        "Look at the source mailbox: a wrong address or a reset mailbox looks like this. --force empty_source goes on.",
+    ),
+    "no_folders": Remedy(
+        "the mailbox shows no folder at all", "Check the rights of the account at this mailbox."
+    ),
+    "lease_lost": Remedy(
+        "another process took this mailbox over", "Leave it to the other run: `migrator status` names it."
+    ),
+    "in_use": Remedy(
+        "another process works on this mailbox", "Wait for it, or stop it; `migrator status` names it."
+    ),
+    "source_down": Remedy(
+        "the server does not answer",
+        "Check name, network and firewall from this machine; then run the same command again.",
+        True,
+    ),
+    "job_error": Remedy("the mailbox stopped", _AGAIN, True),
+    "interrupted": Remedy("the run was stopped", _AGAIN, True),
+    "ews_disabled": Remedy(
+        "EWS is shut for this mailbox or organisation",
+        "Set-CASMailbox -EwsEnabled $true, and look at EwsApplicationAccessPolicy at the source.",
+    ),
+    "no_impersonation": Remedy(
+        "the account may not act for this mailbox",
+        'Give it the role ApplicationImpersonation at the source, or full access and access = "delegate".',
+    ),
+    "ErrorImpersonateUserDenied": Remedy(
+        "the account may not act for this mailbox",
+        'Give it the role ApplicationImpersonation at the source, or full access and access = "delegate".',
+    ),
+    "ErrorNonExistentMailbox": Remedy("there is no such mailbox", "Check the address in the manifest."),
+    "ErrorAccessDenied": Remedy(
+        "access was denied", "Check the account's or the app's rights to this mailbox."
+    ),
+    "ErrorQuotaExceeded": Remedy(
+        "the mailbox is full", "Enlarge it or leave old items out with --since; then run again."
+    ),
+    # everything
+    "token_refused": Remedy(
+        "the sign-in is not accepted", "Check tenant, client id and secret; has the secret run out?"
+    ),
+    "sign_in_busy": Remedy("the sign-in service is busy", _AGAIN, True),
+    "sign_in_unreachable": Remedy(
+        "the sign-in service does not answer", "Check network and proxy. " + _AGAIN, True
+    ),
+    "sign_in_settings": Remedy(
+        "the sign-in settings are incomplete", "Mend the endpoint in the project file."
+    ),
+    "sign_in_refused": Remedy(
+        "user name or password is wrong", "Mend the secret behind the endpoint's reference."
+    ),
+    "wrong_password": Remedy(
+        "user name or password is wrong", "Mend the secret behind the endpoint's reference."
+    ),
+    "certificate_expired": Remedy(
+        "the certificate has run out", "Make a new one and add it to the app registration."
+    ),
+    "certificate_unreadable": Remedy("the certificate cannot be read", "Give a PEM with its key, or a PFX."),
+    "consent_missing": Remedy(
+        "the app lacks a permission",
+        "Grant MailboxItem.ImportExport.All and MailboxFolder.ReadWrite.All, with admin consent.",
+    ),
+    "api_missing": Remedy(
+        "this service does not have what is needed", "Check the endpoint's URL and the tenant's cloud."
+    ),
+    "secret_missing": Remedy(
+        "a secret is not where it should be", "Set the variable or file that the message names."
+    ),
+    "secret_store": Remedy("the secret store does not answer", "Unlock it, or use env: or file: references."),
+    "tls": Remedy(
+        "the server's certificate is not trusted",
+        "Put its authority's certificate into ca_file of the endpoint.",
+    ),
+    "ca_file": Remedy("the certificate authority's file cannot be read", "Mend ca_file of the endpoint."),
+    "url": Remedy("a URL that cannot be used", "Mend the endpoint's url in the project file."),
+    "import_host": Remedy(
+        "an import URL of a host that is not Microsoft's",
+        "If it is yours, name it in import_hosts of the endpoint.",
+    ),
+    "redirected": Remedy(
+        "the server sends elsewhere", "Put the address that it names into the endpoint's url."
+    ),
+    "unknown_kind": Remedy("no such kind of endpoint", "Mend kind of the endpoint in the project file."),
+    "ledger_newer": Remedy(
+        "the ledger is of a newer version", "Update migrator, or use the copy that wrote it."
+    ),
+    "ledger_older": Remedy(
+        "the ledger is of an older version", "Run `migrator run` once: it updates the ledger."
+    ),
+    "ledger_busy": Remedy(
+        "another process holds the ledger", "Wait for it or stop it; then run again.", True
+    ),
+    "ledger_unwritable": Remedy("the ledger cannot be written", "Check the rights to its folder."),
+    "ledger_corrupt": Remedy("the ledger is damaged", "Restore it from a copy; check the disk."),
+    "ledger_failed": Remedy("the ledger could not be written", "Check the disk. " + _AGAIN, True),
+    "ledger_missing": Remedy("there is no ledger yet", "Run `migrator run` first."),
+    "ledger_closed": Remedy("the ledger was closed during work", _AGAIN, True),
+    "disk_full": Remedy(
+        "the disk is full", "Make room where the ledger lies, then run the same command again.", True
+    ),
+    "unsettled": Remedy(
+        "the ledger refused an order of writing", "Report this: it should not happen. Nothing was lost."
+    ),
+    "run_error": Remedy("the run had to stop", _AGAIN, True),
+    "error": Remedy("an error", "Look at the message beside it."),
+}
+
+_HTTP: Mapping[str, Remedy] = {
+    "http_400": Remedy(
+        "the server refused the request",
+        "Run with --retry-failed; if it stays, look at the message beside it.",
+    ),
+    "http_401": Remedy("the sign-in was not accepted", "Check the account and its secret."),
+    "http_403": Remedy(
+        "the server forbids it", "Check the rights of the account or app, and whether EWS is switched on."
+    ),
+    "http_404": Remedy("the server does not know it", "Check the address and the endpoint's url."),
+    "http_413": Remedy("larger than the server takes", "Lower batch_octets, or raise the server's limit."),
+    "http_429": Remedy("the server asked to slow down for too long", "Run again at a quieter hour.", True),
+}
+_UNKNOWN = Remedy("not known here", "Look at the message beside it; run with --retry-failed after a cure.")
+_SERVER = Remedy("trouble at the server", _AGAIN, True)
+
+
+def remedy_of(code: str) -> Remedy:
+    """What a code means; never fails, unknown ones get an answer that is true of all."""
+    if code in CODES:
+        return CODES[code]
+    if code.startswith("http_5"):
+        return _SERVER
+    return _HTTP.get(code, _UNKNOWN)
+
+
+def skip_of(reason: SkipReason | str) -> Remedy:
+    """Why items of this reason were left out."""
+    try:
+        return SKIPS[SkipReason(reason)]
+    except ValueError:
+        return Remedy(str(reason), "Look at `migrator errors`.")
