@@ -9,6 +9,7 @@ Exchange 2010 SP2 and later tell the newest changes first, earlier ones the olde
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -138,6 +139,35 @@ class ChangeLog:
             at = seq
             spot += step
         return found, Position(snapshot), True
+
+    def dump(self) -> bytes:
+        """The log as octets, for `restore`: 64-bit numbers, per change (seq, member), then per member (id, came, touched,
+        read, gone)."""
+        pairs = [number for pair in zip(self._seqs, self._ids, strict=True) for number in pair]
+        tracks = [
+            number
+            for member, track in self._tracks.items()
+            for number in (member, track.came, track.touched, track.read, track.gone)
+        ]
+        return array("q", [len(self._seqs), *pairs, *tracks]).tobytes()
+
+    def restore(self, octets: bytes) -> None:
+        numbers = array("q")
+        numbers.frombytes(octets)
+        count = numbers[0]
+        self._seqs = list(numbers[1 : 1 + 2 * count : 2])
+        self._ids = list(numbers[2 : 2 + 2 * count : 2])
+        self._tracks = {}
+        for seq, member in zip(self._seqs, self._ids, strict=True):
+            track = self._tracks.get(member)
+            if track is None:
+                self._tracks[member] = _Track(seq)
+            else:
+                track.stamp(seq)
+        rest = numbers[1 + 2 * count :]
+        for spot in range(0, len(rest), 5):
+            track = self._tracks[rest[spot]]
+            track.came, track.touched, track.read, track.gone = rest[spot + 1 : spot + 5]
 
     @staticmethod
     def _kind(track: _Track, since: int) -> ChangeKind | None:

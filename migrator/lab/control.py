@@ -30,7 +30,7 @@ from typing import Any
 
 from migrator.lab.faults import CATALOGUE
 from migrator.lab.http import Request, Response
-from migrator.lab.journal import Journal
+from migrator.lab.journal import Entry, Journal
 from migrator.lab.store import LabFolder, LabItem, LabMailbox, Store, StoreError, digest
 from migrator.lab.world import World
 
@@ -171,7 +171,9 @@ def judgement(journal: Journal) -> dict[str, Any]:
     def rows(found: dict[tuple[str, str], int]) -> list[dict[str, Any]]:
         return [{"app_id": app, "mailbox": box, "most": most} for (app, box), most in sorted(found.items())]
 
-    cloud = {"match": lambda entry: entry.service in ("graph", "import")}
+    def cloud(entry: Entry) -> bool:
+        return entry.service in ("graph", "import")
+
     return {
         "requests": len(journal),
         "writes": journal.writes(),
@@ -184,9 +186,9 @@ def judgement(journal: Journal) -> dict[str, Any]:
         "throttled": sum(1 for entry in journal.entries if entry.throttled),
         "crashes": [entry.detail for entry in journal.entries if entry.code == "LabError"],
         "octets": dict(zip(("in", "out"), journal.octets(), strict=True)),
-        "high_water": rows(journal.high_water(**cloud)),
-        "requests_10_min": rows(journal.most_in_window(600, **cloud)),
-        "upload_5_min": rows(journal.most_in_window(300, "octets_in", **cloud)),
+        "high_water": rows(journal.high_water(match=cloud)),
+        "requests_10_min": rows(journal.most_in_window(600, match=cloud)),
+        "upload_5_min": rows(journal.most_in_window(300, "octets_in", match=cloud)),
     }
 
 

@@ -7,6 +7,7 @@ the benchmarks. The halves can run apart: exchange (EWS, autodiscover) and m365 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 import json
 import os
@@ -21,7 +22,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import IO, Any, Self, TypeVar, cast
 
 from migrator.lab.control import Control
 from migrator.lab.http import Handler
@@ -47,7 +48,8 @@ class Lab:
 
     world: what is simulated; an empty one when None. ports: by name of `PORTS`, 0 or absent takes a free one.
     tls: serve https with a certificate of the lab's own authority, whose file is `ca_file` in `folder` (a temporary
-    folder when None, removed at the end). host: a loopback address; anything else is refused.
+    folder when None, removed at the end). host: a loopback address; anything else is refused. handlers: by port name,
+    instead of the rooms' own.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class Lab:
         host: str = "127.0.0.1",
         ports: dict[str, int] | None = None,
         folder: Path | None = None,
+        handlers: dict[str, Handler] | None = None,
     ) -> None:
         if not ipaddress.ip_address(host).is_loopback:
             raise ValueError("the lab serves on loopback only")
@@ -71,6 +74,7 @@ class Lab:
         self.host = host
         self.ports = dict(ports or {})
         self.folder = folder
+        self.handlers = dict(handlers or {})
         self.ca_file: Path | None = None
         self.control_token = secrets.token_urlsafe(24)
         self.stopped = threading.Event()
@@ -175,17 +179,18 @@ class Lab:
     def _handlers(self) -> dict[str, Handler]:
         """By port name. The rooms are imported here: a lab with one half needs only that room."""
         handlers: dict[str, Handler] = {}
-        if "exchange" in self.halves:
+        if "exchange" in self.halves and "exchange" not in self.handlers:
             from migrator.lab import ews
 
             handlers["exchange"] = ews.app(self.world)
-        if "m365" in self.halves:
+        if "m365" in self.halves and "graph" not in self.handlers:
             from migrator.lab import m365
 
             rooms = m365.apps(self.world)
             handlers["graph"] = rooms["graph"]
             handlers["login"] = rooms["token"]
             handlers["imports"] = rooms["import"]
+        handlers.update(self.handlers)
         handlers["control"] = Control(self.world, self.control_token, self.info, self._ask_stop)
         return handlers
 
@@ -309,13 +314,13 @@ class LabProcess:
         finally:
             if self.log is not None:
                 errors.close()
-        assert self._child.stdin is not None and self._child.stdout is not None
+        pipe_in, pipe_out = cast(IO[str], self._child.stdin), cast(IO[str], self._child.stdout)
         timer = threading.Timer(timeout_s, self._child.kill)
         timer.start()
         try:
-            self._child.stdin.write(self.options.to_json() + "\n")
-            self._child.stdin.flush()
-            line = self._child.stdout.readline()
+            pipe_in.write(self.options.to_json() + "\n")
+            pipe_in.flush()
+            line = pipe_out.readline()
         except OSError:
             line = ""
         finally:
@@ -332,10 +337,8 @@ class LabProcess:
         if child is None:
             return
         if child.stdin is not None:
-            try:
+            with contextlib.suppress(OSError):  # it is gone already, which is what we want
                 child.stdin.close()
-            except OSError:  # it is gone already, which is what we want
-                pass
         try:
             child.wait(10)
         except subprocess.TimeoutExpired:

@@ -443,9 +443,14 @@ class Store:
                     hidden=birth.hidden,
                     search=birth.search,
                 )
-        self.mailboxes[guid] = box
-        self._by_name.update(dict.fromkeys(names, box))
+        self.adopt(box)
         return box
+
+    def adopt(self, box: LabMailbox) -> None:
+        """Take in a mailbox that is ready."""
+        self.mailboxes[box.guid] = box
+        names = {name.lower() for name in (box.address, box.upn, *box.aliases)}
+        self._by_name.update(dict.fromkeys(names, box))
 
     def drop_mailbox(self, box: LabMailbox) -> None:
         del self.mailboxes[box.guid]
@@ -588,6 +593,32 @@ class Store:
         self._enter(item, seq)
         return item
 
+    def restore_item(
+        self,
+        folder: LabFolder,
+        item_id: int,
+        content: bytes,
+        facts: Facts,
+        *,
+        change: int,
+        created: datetime,
+        modified: datetime,
+        associated: bool,
+    ) -> LabItem:
+        """An item as it was kept: no checks, and nothing in the change log, which is restored by itself."""
+        item = LabItem(
+            item_id,
+            folder,
+            content,
+            facts,
+            change=change,
+            created=created,
+            modified=modified,
+            associated=associated,
+        )
+        self._place(item)
+        return item
+
     def check_room(self, folder: LabFolder, size: int, replaced: int = 0) -> None:
         """Raises TooLarge, FolderFull, QuotaExceeded when an item of this many octets cannot go there."""
         box = folder.mailbox
@@ -675,13 +706,16 @@ class Store:
         return copy
 
     def _enter(self, item: LabItem, seq: int) -> None:
+        self._place(item)
+        item.folder.log.came(item.id, seq)
+
+    def _place(self, item: LabItem) -> None:
         folder = item.folder
         folder.items[item.id] = item
         folder.order.append(item.id)
         folder.mailbox.items[item.id] = item
         if item.associated:
             folder.fai.add(item.id)
-        folder.log.came(item.id, seq)
         self._count(item, 1)
 
     def _remove(self, item: LabItem) -> None:
