@@ -9,7 +9,8 @@ Python values by type code (MS-OXCDATA 2.11.1):
     0004 0005 0007        float (0007 is a date as days since 1899-12-30)
     000B                  bool
     001F                  str, decoded, without its terminator; may hold lone surrogates when the source did
-    001E                  bytes, only where the code page is not known to Python: raw, without terminator
+    001E, 8xxx            bytes, only where Python does not know the code page (that of the message, or xxx): raw,
+                          without terminator
     0040                  int, FILETIME: 100 ns steps since 1601-01-01 UTC, exact
     0048                  UUID
     000D 00FB 0102        bytes, or a memoryview for a large value

@@ -439,8 +439,10 @@ class _Reader:
                         edge = self._edge
                     pos = skipped
                     continue
-            elif strict and 0x6600 <= number <= 0x67FF:
-                raise self.forbid(start, where, f"property {number:04X} of the range 6600-67FF")
+            elif strict and (0x6600 <= number <= 0x67FF or number == 0):
+                raise self.forbid(
+                    start, where, f"property {number:04X}; the ids 0000 and 6600-67FF are not sent"
+                )
             head = pos
 
             if kind == 0x84B0 or kind == 0x001F:
@@ -583,7 +585,7 @@ class _Reader:
             return 0x001F, decode(octets, "surrogatepass", True)[0]
         octets = octets[:-1] if octets.endswith(b"\0") else octets
         known = decoder(code_page)
-        return (0x001E, octets) if known is None else (0x001F, known(octets))
+        return (0x8000 | code_page, octets) if known is None else (0x001F, known(octets))
 
     def multiple(
         self, kind: int, key: Key, pos: int, start: int, into: Properties, where: tuple[str, ...]
@@ -616,18 +618,13 @@ class _Reader:
             return kind, [UUID(bytes_le=self.buf[at : at + 16]) for at in range(pos, stop, 16)], stop
         values: list[Any] = []
         code_page = (kind & 0x0FFF) if kind in MV_CODE_PAGE else 1200
-        raw = kind == 0x101E
         for _ in range(count):
             octets, pos = self.octets(pos, start, where)
-            if base == 0x0102 or base == 0x001E:
-                values.append(octets)
-            else:
-                narrow, text = self.text(code_page, octets, start, where)
-                raw = raw or narrow == 0x001E
-                values.append(text)
-        if kind == 0x101E:
+            # The pages of MV_CODE_PAGE are all known, so text() gives text.
+            values.append(self.text(code_page, octets, start, where)[1] if base == 0x001F else octets)
+        if base == 0x001E:
             self._narrow.append((into, key, values))
-        return (0x1102 if base == 0x0102 else 0x101E if raw else 0x101F), values, pos
+        return 0x1000 | base, values, pos
 
     def widen(self, properties: Properties, first: int) -> None:
         """Decode what came as PtypString8 without a code page: in the one the message names, else in Windows-1252."""

@@ -1,7 +1,7 @@
 """Item tree → stream, as Exchange writes it: records 1, 3, 4, then pages; strings as UTF-16 code-page strings.
 
 Left out, because a client must not send it: properties of the range 6600-67FF, PtypErrorCode, the ids of markers and
-meta-properties (4000-4018), and the data of an attachment that is an embedded message. Everything else either goes out
+meta-properties (4000-4018), the tables 0E12 and 0E13, and the data of an attachment that is an embedded message. Everything else either goes out
 or raises WriteError.
 """
 
@@ -202,8 +202,10 @@ class _Writer:
         plain: list[tuple[int, Value]] = []
         named: list[tuple[Named, Value]] = []
         for key, value in properties.items():
-            if value[0] & 0x0FFF == 0x000A or (
-                isinstance(key, int) and (key in without or not _transmittable(key))
+            if (
+                value[0] & 0x0FFF == 0x000A
+                or (key in (0x0E12, 0x0E13) and value[0] == 0x000D)
+                or (isinstance(key, int) and (key in without or not _transmittable(key)))
             ):
                 continue
             if isinstance(key, Named):
@@ -211,7 +213,7 @@ class _Writer:
             elif 0 < key < 0x8000:
                 plain.append((key, value))
             else:
-                raise WriteError(f"{path}/{key:04X}", "a local id instead of a named property")
+                raise WriteError(f"{path}/{key:04X}", "an id that is no property's, or a local one")
         plain.sort(key=lambda pair: pair[0])
         for tag, value in plain:
             self.one(tag, value, path)
@@ -252,7 +254,7 @@ class _Writer:
 
     def put(self, kind: int, value: Any, tag: int, description: bytes) -> None:
         pages = self._pages
-        if kind in (0x001F, 0x001E):
+        if kind in (0x001F, 0x001E) or kind & 0x8000:
             if isinstance(value, str):
                 octets = value.encode("utf-16-le", "surrogatepass") + b"\0\0"
                 pages.atom(_TAG.pack(0x84B0, tag) + description)
@@ -261,10 +263,12 @@ class _Writer:
             else:
                 if kind == 0x001F:
                     raise TypeError("octets where text was expected")
-                pages.atom(_TAG.pack(0x001E, tag) + description)
+                pages.atom(_TAG.pack(kind, tag) + description)
                 pages.atom(_LENGTH.pack(len(value) + 1))
                 pages.payload(bytes(value) + b"\0", False)
         elif kind in (0x000D, 0x00FB, 0x0102):
+            if kind == 0x000D and tag != 0x3701:
+                raise TypeError("an object that is not the data of an attachment")
             plain = _octets(value)
             pages.atom(_TAG.pack(kind, tag) + description)
             pages.atom(_LENGTH.pack(len(plain)))
