@@ -357,7 +357,7 @@ class MicrosoftTokens:
         answer = self._asking(claims)
         value = answer.get("access_token")
         if not isinstance(value, str) or not value:
-            raise self._explained(answer)
+            raise self._busy() or self._explained(answer)
         try:
             life = float(answer.get("expires_in", 3600))
         except (TypeError, ValueError):
@@ -403,16 +403,26 @@ class MicrosoftTokens:
         except Exception as e:  # noqa: BLE001 - msal raises ValueError, RuntimeError, KeyError and own classes alike
             raise self._translated(e) from None
 
+    def _busy(self) -> Transient | None:
+        """What the last answer's status alone tells."""
+        wire = self._wire
+        if wire is None or (wire.status != 429 and wire.status < 500):
+            return None
+        return Transient(
+            f"{self._what}: the sign-in service is busy (HTTP {wire.status})",
+            retry_after_s=float(wire.retry_after) if wire.retry_after.isdigit() else None,
+            code="sign_in_busy",
+        )
+
     def _translated(self, e: Exception) -> MigratorError:
+        busy = self._busy()
+        if busy is not None:
+            return busy
         status = self._wire.status if self._wire else 0
         text = self._wire.text if self._wire else ""
-        if status == 429 or status >= 500:
-            wait = self._wire.retry_after if self._wire else ""
-            return Transient(
-                f"{self._what}: the sign-in service is busy (HTTP {status})",
-                retry_after_s=float(wait) if wait.isdigit() else None,
-                code="sign_in_busy",
-            )
+        if status == 200 and isinstance(e, ValueError):
+            # Something between us and Microsoft answers in its stead: a captive portal, a proxy.
+            return Transient(f"{self._what}: {self._host} answers no JSON", code="sign_in_garbled")
         if status >= 400:
             try:
                 answer = json.loads(text)
