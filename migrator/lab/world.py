@@ -213,10 +213,10 @@ class Call:
     def detail(self) -> dict[str, Any]:
         return self.entry.detail
 
-    def stored(self, item: LabItem, stream: bytes, *, update: bool = False) -> None:
-        """Tell that an item was stored, with the stream exactly as the client sent it."""
+    def stored(self, item: LabItem, stream: bytes, *, update: bool = False, mark: str = "") -> None:
+        """Tell that an item was stored, with the stream exactly as the client sent it. mark: its digest, where known."""
         self.entry.write = True
-        self.entry.stored.append(Stored(item.id, item.folder.id, digest(stream), len(stream), update))
+        self.entry.stored.append(Stored(item.id, item.folder.id, mark or digest(stream), len(stream), update))
 
     def invited(self, mails: int) -> None:
         """Tell that the service would have sent so many mails to attendees."""

@@ -26,7 +26,7 @@ from migrator.lab.m365.graph import _STATUS_OF, Context, Routes, answer
 from migrator.lab.m365.room import FOLDER, Room, storable
 from migrator.lab.m365.survival import Refused, survive
 from migrator.lab.m365.tokens import jwt
-from migrator.lab.store import LabFolder, LabItem, LabMailbox, StoreError
+from migrator.lab.store import Discarded, LabFolder, LabItem, LabMailbox, StoreError
 from migrator.lab.world import Call, Token
 from migrator.mapi import fasttransfer
 from migrator.mapi.fasttransfer import StreamError
@@ -90,7 +90,7 @@ class ImportHost:
     async def handle(self, request: Request) -> Response:
         room, world = self.room, self.room.world
         match = _PATH.fullmatch(request.path)
-        session = world.tokens.look(request.params.get("authtoken", ""), "import")
+        session = world.tokens.look(_auth_token(request), "import")
         box = world.m365.mailboxes.get(session.mailbox) if session else None
         app_id = session.app_id if session else ""
         address = box.address if box else ""
@@ -259,8 +259,15 @@ class ImportHost:
         item = world.m365.add_item(
             folder, kept, facts=facts, associated=associated, created=created or world.clock.utc()
         )
-        call.stored(item, stream)
+        same = kept is stream and isinstance(item.content, Discarded)
+        call.stored(item, stream, mark=item.content.digest if same else "")  # type: ignore[union-attr]
         return item
+
+
+def _auth_token(request: Request) -> str:
+    # The URL is used byte for byte, so its query is what the session gave out: no need to take it apart.
+    name, _, value = request.query.partition("=")
+    return value if name == "authtoken" and "&" not in value else request.params.get("authtoken", "")
 
 
 def parse_body(body: bytes | bytearray) -> tuple[dict[str, Any], bytes]:

@@ -13,6 +13,7 @@ import re
 import struct
 import uuid
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from migrator.lab.folders import VISIBLE_ROOT
@@ -107,7 +108,7 @@ class Room:
     # -- ids
 
     def _id(self, kind: int, box: LabMailbox, number: int) -> str:
-        owner = uuid.UUID(box.guid).bytes[:6]
+        owner = _replica(box.guid).bytes[:6]
         raw = number.to_bytes(6, "big")
         check = hashlib.blake2b(raw, digest_size=4, key=owner + bytes([kind])).digest()
         return base64.b64encode(_ID.pack(_HEAD, kind, owner, raw, check)).decode().translate(_REST)
@@ -122,7 +123,7 @@ class Room:
         expected = hashlib.blake2b(number, digest_size=4, key=owner + bytes([found])).digest()
         if head != _HEAD or check != expected:
             raise errors.malformed_id()
-        if owner != uuid.UUID(box.guid).bytes[:6] or found != kind:
+        if owner != _replica(box.guid).bytes[:6] or found != kind:
             raise errors.no_folder() if kind == FOLDER else errors.no_item()
         return int.from_bytes(number, "big")
 
@@ -175,13 +176,13 @@ class Room:
     # -- change keys
 
     def long_key(self, item: LabItem) -> str:
-        return long_change_key(_replica(item.mailbox), item.change, item.facts.item_class)
+        return long_change_key(_replica(item.mailbox.guid), item.change, item.facts.item_class)
 
     def short_key(self, item: LabItem) -> str:
-        return short_change_key(_replica(item.mailbox), item.change)
+        return short_change_key(_replica(item.mailbox.guid), item.change)
 
     def change_of(self, box: LabMailbox, text: str) -> int | None:
-        return parse_change_key(text, _replica(box))
+        return parse_change_key(text, _replica(box.guid))
 
     # -- rights
 
@@ -285,8 +286,9 @@ _REST = str.maketrans("/+", "-_")
 _PLAIN = str.maketrans("-_", "/+")
 
 
-def _replica(box: LabMailbox) -> uuid.UUID:
-    return uuid.UUID(box.guid)
+@cache
+def _replica(guid: str) -> uuid.UUID:
+    return uuid.UUID(guid)
 
 
 def _mailbox_of(tenant: Tenant, token: Token) -> str:
