@@ -72,6 +72,7 @@ class TargetTraits(ReaderTraits):
         None  # most octets of content per item; larger is SKIPPED too_large before sending
     )
     can_update: bool = False  # `store(..., replaces=…)`
+    canary: bool = False  # whether `store` works at all must be proven per tenant first (`engine.canary`)
 
 
 @runtime_checkable

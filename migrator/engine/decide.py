@@ -1,0 +1,123 @@
+"""What to do with listed items: a pure choice from what listing told, what the ledger knows and what the run wants.
+
+| Ledger knows        | Listed                       | Choice                                                                  |
+| ------------------- | ---------------------------- | ----------------------------------------------------------------------- |
+| nothing             | item                         | skip where a filter or the target says so, else copy                    |
+| copied, present     | same version                 | nothing                                                                 |
+| copied, present     | other version                | update where the target can, else nothing (counted as `stale`)          |
+| skipped by settings | item                         | as if nothing were known: settings may have changed                     |
+| skipped otherwise   | same version                 | nothing, or copy with `retry_failed`                                    |
+| failed              | item                         | copy when due: changed, not sent, fewer than 3 attempts, `retry_failed` |
+| sending             | item                         | nothing: on its way in this process                                     |
+| copied, present     | gone                         | nothing now, told as `gone`                                             |
+| failed              | gone                         | skip: vanished                                                          |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from migrator.ledger.records import Entry
+from migrator.model import ItemRef, Kind, Outcome, SkipReason, State
+from migrator.plan.filters import decide_date
+from migrator.settings import RunSettings
+
+ATTEMPTS = 3
+"""Runs that try a failed item by themselves; after that only `retry_failed` does."""
+
+BY_SETTINGS = frozenset({SkipReason.FILTERED_DATE, SkipReason.UNSUPPORTED_KIND})
+"""Skips that another run may see otherwise; the checkpoint has passed them, so the ledger brings them back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What decisions rest on beside the item itself."""
+
+    settings: RunSettings = field(default_factory=RunSettings)
+    kinds: frozenset[Kind] = frozenset(Kind)  # that the target takes
+    can_update: bool = False
+
+
+@dataclass(slots=True)
+class Send:
+    """An item to be written: new, or over a target item of that id and version."""
+
+    ref: ItemRef
+    replaces: tuple[str, str] | None = None
+
+
+@dataclass(slots=True)
+class Chosen:
+    send: list[Send] = field(default_factory=list)
+    skipped: list[Outcome] = field(default_factory=list)
+    gone: list[Entry] = field(default_factory=list)
+    stale: int = 0  # changed at the source, and the target cannot take the change
+
+
+def decide(refs: Sequence[ItemRef], entries: Mapping[str, Entry], rules: Rules) -> Chosen:
+    """Of a page that names an item twice, the later record counts."""
+    chosen = Chosen()
+    latest = {ref.id: ref for ref in refs}
+    for ref in latest.values():
+        entry = entries.get(ref.id)
+        if ref.gone:
+            _gone(ref, entry, chosen)
+        elif entry is None:
+            _fresh(ref, None, rules, chosen)
+        elif entry.state is State.COPIED or entry.state is State.PRESENT:
+            if ref.version == entry.version:
+                continue
+            if rules.can_update and entry.target_id:
+                chosen.send.append(Send(ref, (entry.target_id, entry.target_version)))
+            else:
+                chosen.stale += 1
+        elif entry.state is State.SKIPPED:
+            if ref.version != entry.version or rules.settings.retry_failed or entry.reason in BY_SETTINGS:
+                _fresh(ref, entry, rules, chosen)
+        elif entry.state is State.FAILED and is_due(entry, rules.settings, ref.version):
+            _fresh(ref, entry, rules, chosen)
+    return chosen
+
+
+def is_due(entry: Entry, settings: RunSettings, version: str = "") -> bool:
+    """Whether a failed item is tried again. version: as listed now; a changed item is another chance."""
+    return (
+        settings.retry_failed
+        or entry.code == "not_sent"
+        or entry.attempts < ATTEMPTS
+        or bool(version and version != entry.version)
+    )
+
+
+def skip_reason(ref: ItemRef, rules: Rules) -> SkipReason | None:
+    """Why an item is left out by its description alone, or None."""
+    if ref.kind not in rules.kinds:
+        return SkipReason.UNSUPPORTED_KIND
+    most = rules.settings.max_item_octets
+    if most is not None and ref.size is not None and ref.size > most:
+        return SkipReason.TOO_LARGE
+    return decide_date(ref, rules.settings)
+
+
+def _fresh(ref: ItemRef, entry: Entry | None, rules: Rules, chosen: Chosen) -> None:
+    reason = skip_reason(ref, rules)
+    if reason is not None:
+        if entry is None or entry.reason is not reason or entry.version != ref.version:
+            chosen.skipped.append(Outcome(ref, State.SKIPPED, reason=reason))
+        return
+    replaces = None
+    if entry is not None and entry.target_id and rules.can_update:
+        replaces = (entry.target_id, entry.target_version)
+    chosen.send.append(Send(ref, replaces))
+
+
+def _gone(ref: ItemRef, entry: Entry | None, chosen: Chosen) -> None:
+    if entry is None:
+        return
+    if entry.state is State.COPIED or entry.state is State.PRESENT:
+        chosen.gone.append(entry)
+    elif entry.state is State.FAILED:
+        # Described as the ledger knew it: a change record tells only the id.
+        vanished = entry.ref(ref.folder)
+        chosen.skipped.append(Outcome(vanished, State.SKIPPED, reason=SkipReason.VANISHED))

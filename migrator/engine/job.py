@@ -1,0 +1,261 @@
+"""One mailbox pair: open both sides, see that they are the ones meant, walk the folders."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from migrator.engine.copy import Halt, MailboxCopy, Work
+from migrator.engine.decide import Rules
+from migrator.engine.tools import Tools, error_of
+from migrator.errors import ItemError, JobError, MigratorError, RunError, UserError
+from migrator.events import FoldersListed
+from migrator.interfaces import Probe, Source, Target
+from migrator.ledger import FolderRow, Lease
+from migrator.model import Folder, FolderPath, Format, Job, Kind, Role, SkipReason
+from migrator.plan.filters import decide_folder, roles_of
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a job ended: done, partial, stopped or error."""
+
+    state: str
+    code: str = ""
+    error: str = ""
+    remedy: str = ""
+
+
+def migrate(job: Job, lease: Lease, tools: Tools, watch: Callable[[MailboxCopy], None]) -> Ended:
+    """Copy one mailbox as far as it goes. watch gets the data path as soon as there is one.
+
+    Raises RunError only: everything else is this mailbox's own end.
+    """
+    error: MigratorError | None = None
+    copy: MailboxCopy | None = None
+    complete = False
+    opened: list[Source | Target] = []
+    try:
+        source = tools.open_source(job)
+        opened.append(source)
+        target = tools.open_target(job)
+        opened.append(target)
+        rules = check_pair(job, lease, source, target, tools)
+        copy = MailboxCopy(job, lease, source, target, tools, rules, common_format(source, target))
+        watch(copy)
+        _walk(job, lease, source, target, tools, copy)
+        complete = True
+    except Halt:
+        complete = False
+    except (JobError, RunError, UserError) as raised:
+        error = raised
+    except Exception as raised:
+        log.exception("job %s stopped", job.id)
+        error = raised if isinstance(raised, MigratorError) else error_of(raised)
+    if copy is not None:
+        if isinstance(error, RunError):
+            copy.fail(error)
+        try:
+            copy.finish()
+        except (JobError, RunError) as raised:
+            error = error or raised
+        error = error or copy.error
+        complete = complete and not copy.incomplete
+    for box in opened:
+        _close(box)
+    if isinstance(error, RunError):
+        raise error
+    if error is not None:
+        return Ended("error", error.code, words_of(error), error.remedy)
+    if not complete:
+        return Ended(
+            "stopped", "interrupted", "interrupted", "run the same command again: it goes on from here"
+        )
+    failed = sum(items for job_id, _, items in tools.ledger.failed_by_code() if job_id == job.id)
+    return Ended("partial", "items_failed", f"{failed} items failed") if failed else Ended("done")
+
+
+def check_pair(job: Job, lease: Lease, source: Source, target: Target, tools: Tools) -> Rules:
+    """See that both mailboxes open and are the ones of the last run, and what the target takes."""
+    ours, theirs = source.probe(), target.probe()
+    for side, probe in (("source", ours), ("target", theirs)):
+        refuse_blockers(side, probe)
+    force = tools.settings.force
+    tools.ledger.bind(
+        lease,
+        source_identity=ours.identity,
+        target_identity=theirs.identity,
+        force="identity_changed" in force,
+    )
+    traits = target.traits
+    kinds = traits.kinds
+    if traits.canary and "no_canary" not in force:
+        kinds = _proven(job, source, kinds, tools)
+    return Rules(tools.settings, kinds, traits.can_update)
+
+
+def refuse_blockers(side: str, probe: Probe) -> None:
+    for finding in probe.findings:
+        if finding.level == "blocker":
+            raise JobError(f"{side}: {finding.text}", code=finding.code or "blocked", remedy=finding.remedy)
+
+
+def _proven(job: Job, source: Source, kinds: frozenset[Kind], tools: Tools) -> frozenset[Kind]:
+    """The kinds that the target is known to take. An endpoint that was never asked stops the job: no pretending.
+
+    A verdict about items of the source's own origin counts before one about items of our making.
+    """
+    verdicts = tools.ledger.verdicts(job.target.endpoint)
+    if not verdicts:
+        raise JobError(
+            f"it is not known whether {job.target.endpoint} accepts imported items",
+            code="no_canary",
+            remedy="Run `migrator check` first: it imports small items, reads them back and removes them.",
+        )
+    refused: dict[Kind, str] = {}
+    for verdict in sorted(verdicts, key=lambda v: v.origin == source.traits.origin):
+        if verdict.accepted:
+            refused.pop(verdict.kind, None)
+        else:
+            refused[verdict.kind] = verdict.detail
+    if Kind.MAIL in refused and not kinds - set(refused):
+        raise JobError(
+            f"{job.target.endpoint} accepts no imported items: {refused[Kind.MAIL]}",
+            code="import_refused",
+            remedy="See the findings of `migrator check` for this endpoint, then run it again.",
+        )
+    return kinds - set(refused)
+
+
+def common_format(source: Source, target: Target) -> Format:
+    for fmt in target.traits.accepts:
+        if fmt in source.traits.formats:
+            return fmt
+    raise JobError(
+        "source and target have no item format in common",
+        code="no_common_format",
+        remedy="Check which kinds of endpoint this row pairs.",
+    )
+
+
+def _walk(job: Job, lease: Lease, source: Source, target: Target, tools: Tools, copy: MailboxCopy) -> None:
+    ledger, settings = tools.ledger, tools.settings
+    rows = {row.source_id: row for row in ledger.folders(job.id)}
+    folders = source.folders()
+    refuse_emptiness(job, folders, tools)
+    copy.prepare(rows)
+    roles = roles_of(folders)
+    skips = {folder.id: decide_folder(folder, settings, roles) for folder in folders}
+    taken = [folder for folder in folders if skips[folder.id] is None]
+    tools.emit(FoldersListed(job.id, len(taken), *_sums(taken)))
+    places = _Places(folders, target, tools)
+    for folder in folders:
+        row = rows.get(folder.id)
+        skip = skips[folder.id]
+        if skip is not None:
+            if _changed(folder, row, skip):
+                ledger.put_folder(lease, folder, None, skipped=skip)
+            continue
+        copy.copy_folder(_work(folder, row, lease, tools, places))
+    for folder_id in copy.abandoned([folder.id for folder in folders]):
+        row = rows[folder_id]
+        gone = Folder(row.source_id, row.path, row.kind, row.folder_class)
+        work = Work(gone, _known_target(row), row, mark=row.mark, marked=row.mark is not None)
+        copy.resend(work)
+
+
+class _Places:
+    """Where folders go; the target's folders are listed when the first one is wanted that the ledger does not know."""
+
+    def __init__(self, folders: Sequence[Folder], target: Target, tools: Tools) -> None:
+        self._folders = folders
+        self._target = target
+        self._tools = tools
+        self._places: Mapping[str, tuple[FolderPath, Role | None]] | None = None
+
+    def ensure(self, folder: Folder) -> Folder:
+        if self._places is None:
+            self._places = self._tools.map_folders(self._folders, self._target.folders())
+        path, role = self._places[folder.id]
+        return self._target.ensure_folder(path, folder.kind, folder_class=folder.folder_class, role=role)
+
+
+def _work(folder: Folder, row: FolderRow | None, lease: Lease, tools: Tools, places: _Places) -> Work:
+    ledger = tools.ledger
+    if row is not None and row.target_id:
+        if _changed(folder, row, None):
+            ledger.put_folder(lease, folder, None)
+        return Work(
+            folder,
+            _known_target(row),
+            row,
+            mark=row.mark,
+            marked=row.mark is not None,
+            checkpoint=row.checkpoint,
+            listed=row.listed,
+        )
+    target: Folder | None = None
+    refusal: ItemError | None = None
+    try:
+        target = places.ensure(folder)
+    except ItemError as error:
+        refusal = error
+    ledger.put_folder(lease, folder, target)
+    return Work(
+        folder,
+        target,
+        row,
+        refusal,
+        checkpoint=row.checkpoint if row else None,
+        listed=row.listed if row else False,
+    )
+
+
+def _known_target(row: FolderRow) -> Folder | None:
+    if not row.target_id:
+        return None
+    return Folder(row.target_id, row.target_path, row.kind, row.folder_class)
+
+
+def _changed(folder: Folder, row: FolderRow | None, skip: SkipReason | None) -> bool:
+    """Whether the ledger is to be told: a second run over a finished job writes nothing about folders."""
+    return row is None or (
+        (folder.path, folder.kind, folder.folder_class, folder.role, folder.total, folder.size, skip)
+        != (row.path, row.kind, row.folder_class, row.role, row.total, row.size, row.skipped)
+    )
+
+
+def refuse_emptiness(job: Job, folders: Sequence[Folder], tools: Tools) -> None:
+    """A mailbox that held items and now lists none is a fault until somebody says otherwise."""
+    totals = [folder.total for folder in folders if not folder.search]
+    if "empty_source" in tools.settings.force or any(total is None or total > 0 for total in totals):
+        return
+    seen = sum(row.seen for row in tools.ledger.balance() if row.job_id == job.id)
+    if seen:
+        raise JobError(
+            f"the source lists {'no items' if folders else 'no folders'}, but {seen} were seen there before",
+            code="empty_source",
+            remedy="Check that this is still the right mailbox. If it was emptied on purpose: --force empty_source.",
+        )
+
+
+def _sums(folders: Sequence[Folder]) -> tuple[int | None, int | None]:
+    def total(values: list[int | None]) -> int | None:
+        known = [value for value in values if value is not None]
+        return sum(known) if len(known) == len(values) else None
+
+    return total([folder.total for folder in folders]), total([folder.size for folder in folders])
+
+
+def words_of(error: BaseException) -> str:
+    return error.message if isinstance(error, MigratorError) else type(error).__name__
+
+
+def _close(box: Source | Target) -> None:
+    try:
+        box.close()
+    except Exception:
+        log.warning("a mailbox did not close cleanly", exc_info=True)

@@ -1,0 +1,173 @@
+"""What every part of the engine works with: given once by the assembly room, shared by all mailboxes of a run."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from migrator.engine import pool
+from migrator.engine.budget import Budget
+from migrator.engine.doubt import GRACE_S
+from migrator.engine.stop import Stop
+from migrator.errors import JobError, RunError
+from migrator.events import BatchSettled, Event
+from migrator.interfaces import Clock, Emit, Source, Target
+from migrator.ledger import Ledger, Ticket
+from migrator.model import Folder, FolderPath, Job, Outcome, Role
+from migrator.plan.folders import FolderRules, map_folders, reserved_names
+from migrator.settings import RunSettings
+
+SameContent = Callable[[bytes, bytes], bool | None]
+"""Two item streams (base64 of FastTransfer) → whether they hold the same item; None where that cannot be told."""
+
+MapFolders = Callable[[Sequence[Folder], Sequence[Folder]], Mapping[str, tuple[FolderPath, Role | None]]]
+"""(source folders, target folders) → source folder id → path and role in the target."""
+
+
+def map_by_rules(rules: FolderRules | None = None) -> MapFolders:
+    def mapped(
+        source: Sequence[Folder], target: Sequence[Folder]
+    ) -> Mapping[str, tuple[FolderPath, Role | None]]:
+        places = map_folders(source, rules, reserved=reserved_names(target))
+        return {folder_id: (place.path, place.role) for folder_id, place in places.items()}
+
+    return mapped
+
+
+@dataclass(slots=True)
+class Tools:
+    """open_source and open_target give a dressed mailbox of the job, a new handle each time."""
+
+    ledger: Ledger
+    settings: RunSettings
+    clock: Clock
+    stop: Stop
+    emit: Emit
+    open_source: Callable[[Job], Source]
+    open_target: Callable[[Job], Target]
+    map_folders: MapFolders = field(default_factory=map_by_rules)
+    same_content: SameContent | None = None
+    grace_s: float = GRACE_S
+    budget: Budget = field(init=False)
+    announcer: Announcer = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.budget = Budget(self.settings.inflight_octets, self.settings.mailboxes)
+        self.announcer = Announcer(self.clock)
+
+
+class Announcer:
+    """Tells what has become durable, in order: one thread that waits for the ledger's tickets so that nobody else must.
+
+    Outcomes of one folder that became durable together are told together. An error of a ticket goes to whoever handed it in.
+    """
+
+    _MOST = 500
+
+    def __init__(self, clock: Clock) -> None:
+        self._emit: Emit = _nobody
+        self._clock = clock
+        self._queue: queue.SimpleQueue[_Told | None] = queue.SimpleQueue()
+        self._worker: pool.Worker | None = None
+
+    def start(self, emit: Emit) -> None:
+        self._emit = emit
+        self._worker = pool.start("announcer", self._work)
+
+    def outcomes(
+        self,
+        ticket: Ticket,
+        job: str,
+        path: FolderPath,
+        outcomes: Sequence[Outcome],
+        failed: Callable[[BaseException], None],
+    ) -> None:
+        self._queue.put(_Told(ticket, failed, job, path, outcomes))
+
+    def after(self, ticket: Ticket, failed: Callable[[BaseException], None], event: Event | None) -> None:
+        """Tell an event when a write is durable."""
+        self._queue.put(_Told(ticket, failed, event=event))
+
+    def drain(self) -> None:
+        """Return when everything handed in before has been told."""
+        mark = threading.Event()
+        self._queue.put(_Told(None, _ignore, mark=mark))
+        while not mark.wait(0.5):
+            if self._worker is None or self._worker.join(0):
+                return
+
+    def close(self) -> None:
+        if self._worker is not None:
+            self._queue.put(None)
+            self._worker.join()
+            self._worker = None
+
+    def _work(self) -> None:
+        batch: list[Outcome] = []
+        where: tuple[str, FolderPath] = ("", ())
+
+        def pour() -> None:
+            if batch:
+                self._emit(BatchSettled(where[0], where[1], tuple(batch), self._clock.now()))
+                batch.clear()
+
+        while True:
+            try:
+                told = self._queue.get_nowait()
+            except queue.Empty:
+                pour()
+                told = self._queue.get()
+            if told is None:
+                pour()
+                return
+            if told.ticket is not None:
+                if not told.ticket.done():
+                    pour()
+                try:
+                    told.ticket.wait()
+                except Exception as error:  # noqa: BLE001 - handed to the mailbox that wrote
+                    told.failed(error)
+                    continue
+            if told.outcomes:
+                if where != (told.job, told.path) or len(batch) >= self._MOST:
+                    pour()
+                    where = (told.job, told.path)
+                batch.extend(told.outcomes)
+            if told.event is not None:
+                pour()
+                self._emit(told.event)
+            if told.mark is not None:
+                pour()
+                told.mark.set()
+
+
+@dataclass(slots=True)
+class _Told:
+    ticket: Ticket | None
+    failed: Callable[[BaseException], None]
+    job: str = ""
+    path: FolderPath = ()
+    outcomes: Sequence[Outcome] = ()
+    event: Event | None = None
+    mark: threading.Event | None = None
+
+
+def _ignore(error: BaseException) -> None:
+    """For marks, which cannot fail."""
+
+
+def _nobody(event: Event) -> None:
+    """Before the start there is nobody to tell."""
+
+
+def error_of(error: BaseException) -> JobError | RunError:
+    """An unexpected error, in the taxonomy: it stops its mailbox and nothing else."""
+    if isinstance(error, JobError | RunError):
+        return error
+    return JobError(
+        f"unexpected {type(error).__name__}",
+        code="unexpected",
+        remedy="Run the same command again; if it returns, report it with the log file.",
+    )
