@@ -105,7 +105,7 @@ def minutes(local: datetime) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Exception_:
+class ChangedDay:
     """A changed occurrence. Times are naive, in the appointment's zone."""
 
     original: datetime
@@ -124,7 +124,7 @@ def weekly(
     count: int = 0,
     until: datetime | None = None,
     deleted: Sequence[datetime] = (),
-    changed: Sequence[Exception_] = (),
+    changed: Sequence[ChangedDay] = (),
 ) -> bytes:
     """PidLidAppointmentRecur of a weekly series, MS-OXOCAL 2.2.1.44.
 

@@ -491,8 +491,8 @@ class Maker:
         length = timedelta(minutes=minutes)
         moved = local + 3 * week + timedelta(days=1, hours=1)
         changed = [
-            blobs.Exception_(local + 3 * week, moved, moved + length, "", "Canteen, long table"),
-            blobs.Exception_(
+            blobs.ChangedDay(local + 3 * week, moved, moved + length, "", "Canteen, long table"),
+            blobs.ChangedDay(
                 local + 5 * week,
                 local + 5 * week,
                 local + 5 * week + length,

@@ -61,7 +61,9 @@ def _save_mailbox(db: sqlite3.Connection, store: str, box: LabMailbox) -> None:
                 folder.id,
                 box.guid,
                 folder.parent.id if folder.parent is not None else None,
-                json.dumps({name: getattr(folder, name) for name in _FOLDER_FIELDS}),
+                json.dumps(
+                    {name: getattr(folder, name) for name in _FOLDER_FIELDS} | {"fai": sorted(folder.fai)}
+                ),
                 folder.log.dump(),
             ),
         )
@@ -117,7 +119,9 @@ def _load_store(db: sqlite3.Connection, store: Store) -> None:
         ).fetchall()
         for number, _, folder_record, log in rows:
             kept = json.loads(folder_record)
+            fai = kept.pop("fai")
             folder = LabFolder(number, box, None, kept.pop("name"), kept.pop("folder_class"), **kept)
+            folder.fai.update(fai)
             folder.log.restore(log)
             folders[number] = box.folders[number] = folder
             if folder.role:

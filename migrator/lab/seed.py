@@ -60,7 +60,7 @@ HARD_NAMES: tuple[str, ...] = (
     "e\u0301te\u0301 (decomposed)",
     "=SUM(A1)",
     "Projet « Verrière »",
-    "L" + "o" * 239 + "ng folder name",
+    "L" + "o" * 240 + "ng folder name",
 )
 
 _USER_FOLDERS: dict[str, tuple[tuple[str, ...], ...]] = {
