@@ -38,7 +38,7 @@ Only = Annotated[
 Batch = Annotated[list[str], Option("--batch", metavar="NAME", help="Rows of this batch.")]
 Allow = Annotated[list[str], Option("--allow", metavar="NAME", help="Allow e.g. duplicate-target.")]
 PasswordsInCsv = Annotated[bool, Option("--passwords-in-csv", help="The CSV may hold passwords.")]
-Pass = Annotated[PassName | None, Option("--pass", help="Which pass; settings from [passes.NAME].")]
+Pass = Annotated[PassName | None, Option("--pass", metavar="NAME", help="prestage, delta or cutover: see [passes.NAME].")]
 Since = Annotated[str | None, Option("--since", metavar="DATE", help="Mail from here on: 2024-01-31, 90d.")]
 Until = Annotated[str | None, Option("--until", metavar="DATE", help="Mail before this date.")]
 Folders = Annotated[
@@ -46,4 +46,4 @@ Folders = Annotated[
 ]
 Exclude = Annotated[list[str], Option("--exclude-folder", metavar="GLOB", help="Not these folders.")]
 Json = Annotated[bool, Option("--json", help="Print JSON.")]
-As = Annotated[Form, Option("--as", help="How to print it: text, csv, json.")]
+As = Annotated[Form, Option("--as", metavar="FORM", help="How to print it: text, csv, json.")]

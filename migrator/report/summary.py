@@ -220,6 +220,10 @@ def _mailbox(
             if unseen:
                 left_out[one.folder_skipped.value] = left_out.get(one.folder_skipped.value, 0) + unseen
     waiting = row.state == "running" and row.waiting_until > now
+    state, error = row.state, row.error
+    if state == "running" and row.lease_until < now:
+        # Its process died without a word: what it had settled is kept, and the next run goes on.
+        state, error = "stopped", "its process is gone; the next run goes on here"
     return MailboxLine(
         id=row.id,
         line=row.line,
@@ -228,9 +232,9 @@ def _mailbox(
         target=row.target,
         source_endpoint=row.source_endpoint,
         target_endpoint=row.target_endpoint,
-        state=row.state,
+        state=state,
         code=row.code,
-        error=row.error,
+        error=error,
         remedy=row.remedy or (remedy_of(row.code).todo if row.code else ""),
         waiting=(row.waiting_words or row.waiting_reason) if waiting else "",
         waiting_until=row.waiting_until if waiting else 0.0,

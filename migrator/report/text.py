@@ -34,8 +34,8 @@ def _lines(summary: Summary, folders: bool) -> Iterator[str]:
     yield f"{'mailbox':<28.28}{'state':<9.9}" + "".join(_right(name) for name in _HEADS)
     for mailbox in summary.mailboxes:
         yield f"{safe_text(mailbox.source, 27):<28}{mailbox.state:<9.9}" + _numbers(mailbox.counts)
-        if mailbox.error:
-            yield from _wrapped(f"{mailbox.code}: {mailbox.error}", "  ! ")
+        if mailbox.error and mailbox.code != "items_failed":
+            yield from _wrapped(": ".join(filter(None, (mailbox.code, mailbox.error))), "  ! ")
             yield from _wrapped(mailbox.remedy, "  → ")
         if folders:
             for folder in mailbox.folders:

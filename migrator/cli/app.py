@@ -1,0 +1,66 @@
+"""The `migrator` command. Modules of commands import what is heavy inside their functions: `--help` must be quick."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+
+from migrator import __version__
+from migrator.cli import check, demo, errors, init, lab, plan, report, run_command, status, verify
+from migrator.cli.guard import guarded
+
+app = typer.Typer(
+    name="migrator",
+    help="Move mailboxes from hosted Exchange to Microsoft 365: in bulk, resumable, with a ledger of every item.",
+    epilog="Try it without any server: migrator demo",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
+)
+
+COMMANDS: dict[str, Callable[..., int | None]] = {
+    "init": init.command,
+    "check": check.command,
+    "plan": plan.command,
+    "run": run_command.command,
+    "status": status.command,
+    "errors": errors.command,
+    "verify": verify.command,
+    "report": report.command,
+    "lab": lab.command,
+    "demo": demo.command,
+}
+for _name, _command in COMMANDS.items():
+    app.command(_name)(guarded(_command))
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"migrator {__version__}")
+        raise typer.Exit(0)
+
+
+@app.callback()
+def _top(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_version, is_eager=True, help="Print the version.", show_default=False
+        ),
+    ] = False,
+) -> None:
+    """Move mailboxes from hosted Exchange to Microsoft 365: in bulk, resumable, with a ledger of every item."""
+
+
+def run() -> None:
+    """Entry point of the command."""
+    # A name with an emoji must not end a run on a console with an old code page.
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    app()

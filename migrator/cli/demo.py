@@ -1,0 +1,6 @@
+"""To come with the engine."""
+
+
+def command() -> int:
+    """Soon."""
+    return 0

@@ -1,0 +1,150 @@
+"""`migrator run`: copy what is to be copied, as far as it goes."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from migrator.cli.options import (
+    Allow,
+    Batch,
+    Exclude,
+    Folders,
+    Only,
+    Option,
+    Pass,
+    PasswordsInCsv,
+    Project,
+    Since,
+    Until,
+)
+
+if TYPE_CHECKING:
+    from migrator.cli.loading import Loaded
+    from migrator.report.summary import Summary
+
+
+def command(
+    project: Project = Path(),
+    only: Only = [],  # noqa: B006 - typer reads the default, nobody changes it
+    batch: Batch = [],  # noqa: B006
+    pass_: Pass = None,
+    mailboxes: Annotated[int | None, Option("--mailboxes", metavar="N", help="Mailboxes at once.")] = None,
+    since: Since = None,
+    until: Until = None,
+    folder: Folders = [],  # noqa: B006
+    exclude: Exclude = [],  # noqa: B006
+    dry_run: Annotated[bool, Option("--dry-run", help="Do all but write to the target.")] = False,
+    retry_failed: Annotated[bool, Option("--retry-failed", help="Try failed items again.")] = False,
+    force: Annotated[
+        list[str], Option("--force", metavar="NAME", help="Pass a safety stop: empty_source ...")
+    ] = [],  # noqa: B006
+    allow: Allow = [],  # noqa: B006
+    passwords_in_csv: PasswordsInCsv = False,
+    as_json: Annotated[bool, Option("--json", help="One event a line (docs/json-events.md).")] = False,
+    quiet: Annotated[bool, Option("--quiet", "-q", help="Errors only.")] = False,
+) -> int:
+    """Copy. After any interruption the same command goes on where it stopped.
+    Ctrl-C once settles what is in flight; twice stops now.
+
+    Example: migrator run -p acme --batch pilot --pass prestage
+    """
+    from migrator import assembly
+    from migrator.cli.console import choose_view
+    from migrator.cli.loading import load, settings_of
+    from migrator.cli.logs import logging_to
+    from migrator.cli.signals import leave_now, stops
+    from migrator.engine.stop import Stop
+
+    loaded = load(project, only=only, batches=batch, allow=allow, passwords=passwords_in_csv)
+    settings = settings_of(
+        loaded.project,
+        passname=pass_,
+        since=since,
+        until=until,
+        folders=folder,
+        exclude=exclude,
+        force=force,
+        mailboxes=mailboxes,
+        dry_run=dry_run or None,
+        retry_failed=retry_failed or None,
+    )
+    stop = Stop()
+    began = time.time()
+    view = choose_view(json=as_json, quiet=quiet)
+    with logging_to(loaded.project.folder), stops(stop), view:
+        code = assembly.run(loaded.project, loaded.jobs, settings, view.emit, stop)
+    if not as_json:
+        tell_end(loaded, code, took_s=time.time() - began, quiet=quiet, dry=dry_run)
+    if stop.now:
+        leave_now(code)
+    return code
+
+
+def tell_end(loaded: Loaded, code: int, *, took_s: float, quiet: bool, dry: bool) -> None:
+    """The table that closes, and the next step."""
+    from migrator.cli.exits import MEANINGS, Exit
+    from migrator.cli.loading import open_ledger
+    from migrator.report.summary import summarise
+    from migrator.report.words import span
+
+    if dry:
+        if not quiet:
+            print("dry run: nothing was written to any target")
+        return
+    with open_ledger(loaded.project) as ledger:
+        summary = summarise(ledger, now=time.time(), jobs=[job.id for job in loaded.jobs])
+    if not quiet:
+        print_balance(summary)
+        print(f"took {span(took_s)}")
+    todo = {
+        Exit.DONE: "migrator verify compares source and target",
+        Exit.ITEMS_FAILED: "migrator errors says why; run the same command again, or with --retry-failed",
+        Exit.MAILBOXES_OPEN: "migrator errors says why; then run the same command again",
+        Exit.STOPPED: "run the same command again: it goes on where it stopped",
+        Exit.INTERRUPTED: "run the same command again: it goes on where it stopped",
+    }.get(Exit(code), "")
+    if not quiet or code:
+        print(f"exit code {code}: {MEANINGS[Exit(code)]}")
+        if todo:
+            print(f"next: {todo}")
+
+
+def print_balance(summary: Summary) -> None:
+    """source = copied + already there + skipped + failed, a line a mailbox."""
+    from migrator.cli.console import STYLES
+    from migrator.cli.tables import cell, console, table
+    from migrator.report.text import balance_words
+    from migrator.report.words import number, octets
+
+    screen = console()
+    grid = table(
+        ("mailbox", "state", "source", "copied", "there", "skip", "fail", "open", "size"),
+        right=tuple(range(2, 9)),
+    )
+    rows = summary.mailboxes
+    # More than a screen of finished mailboxes helps nobody; what is not finished is always shown.
+    if len(rows) > 40:
+        rows = tuple(row for row in rows if row.state != "done")
+    for row in rows:
+        counts = row.counts
+        figures = (counts.source, counts.copied, counts.present, counts.skipped, counts.failed, counts.open)
+        grid.add_row(
+            cell(row.source), cell(row.state, STYLES.get(row.state, "")), *(number(one) for one in figures),
+            octets(counts.octets_copied),
+        )  # fmt: skip
+    totals = summary.totals
+    grid.add_section()
+    figures = (totals.source, totals.copied, totals.present, totals.skipped, totals.failed, totals.open)
+    grid.add_row(
+        f"all {len(summary.mailboxes)}",
+        "",
+        *(number(one) for one in figures),
+        octets(totals.octets_copied),
+        style="bold",
+    )
+    screen.print()
+    screen.print(grid)
+    screen.print()
+    screen.print(cell("balance: " + balance_words(totals)))

@@ -1,0 +1,136 @@
+"""`migrator status`: how far everything is, from the ledger alone, also while a run goes on."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from migrator.cli.options import Json, Option, Project
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from rich.console import Console, Group
+
+    from migrator.report.summary import Summary
+
+EVERY_S = 2.0
+
+
+def command(
+    project: Project = Path(),
+    watch: Annotated[bool, Option("--watch", "-w", help="Look again every 2 s, until all is done.")] = False,
+    all_rows: Annotated[
+        bool, Option("--all", help="Every mailbox, not only those at work or wrong.")
+    ] = False,
+    as_json: Json = False,
+) -> int:
+    """Show how far every mailbox is. Reads the ledger; a run may go on meanwhile.
+
+    Example: migrator status -p acme --watch
+    """
+    from migrator.cli.loading import open_ledger
+    from migrator.cli.tables import console
+    from migrator.plan.project import load_project
+    from migrator.report.json import to_json
+    from migrator.report.summary import summarise
+
+    loaded = load_project(project)
+    screen = console()
+    with open_ledger(loaded) as ledger:
+
+        def look() -> Summary:
+            return summarise(ledger, now=time.time(), title=loaded.folder.name)
+
+        if as_json:
+            print(to_json(look()))
+            return 0
+        if not watch:
+            screen.print(picture(look(), all_rows, 0))
+            return 0
+        return _watch(look, screen, all_rows)
+
+
+def _watch(look: Callable[[], Summary], screen: Console, all_rows: bool) -> int:
+    from rich.live import Live
+
+    def looks() -> Iterator[Summary]:
+        """Until it is over twice in a row: between two mailboxes of a run there is a moment when none runs."""
+        times = 0
+        while times < 2:
+            summary = look()
+            yield summary
+            times = times + 1 if over(summary) else 0
+            if times < 2:
+                time.sleep(EVERY_S)
+
+    summary = None
+    if not screen.is_terminal:
+        for summary in looks():
+            print(line(summary), flush=True)
+        return 0
+    with Live(console=screen, auto_refresh=False, transient=True) as live:
+        for summary in looks():
+            live.update(picture(summary, all_rows, screen.height), refresh=True)
+    if summary is not None:
+        screen.print(picture(summary, all_rows, 0))
+    return 0
+
+
+def over(summary: Summary) -> bool:
+    """No mailbox is being worked on. (A process that died leaves none: its leases run out.)"""
+    return not summary.states.get("running")
+
+
+def line(summary: Summary) -> str:
+    from migrator.report.text import balance_words
+
+    states = ", ".join(f"{count} {state}" for state, count in sorted(summary.states.items()))
+    return f"{states}; {balance_words(summary.totals)}"
+
+
+def picture(summary: Summary, all_rows: bool, height: int) -> Group:
+    """height: lines that there are, 0 for as many as it takes."""
+    from rich.console import Group
+    from rich.text import Text
+
+    from migrator.cli.console import STYLES, shown
+    from migrator.cli.tables import cell, table
+    from migrator.report.text import balance_words
+    from migrator.report.words import moment, number, plural, span
+
+    rank = {"running": 0, "error": 1, "partial": 2, "stopped": 3, "waiting": 4, "done": 5}
+    rows = sorted(summary.mailboxes, key=lambda row: (rank.get(row.state, 9), row.line))
+    if not all_rows:
+        rows = [row for row in rows if row.state not in ("waiting", "done")]
+    room = max(3, height - 8) if height else len(rows)
+    grid = table(("mailbox", "state", "done", "of", "skip", "fail", "note"), right=(2, 3, 4, 5))
+    for row in rows[:room]:
+        counts = row.counts
+        note = row.error if row.code not in ("items_failed", "interrupted") else ""
+        if row.waiting:
+            note = f"waiting {span(row.waiting_until - summary.made)}: {row.waiting}"
+        grid.add_row(
+            cell(row.source), cell(row.state, STYLES.get(row.state, "")), number(counts.copied + counts.present),
+            number(counts.source), number(counts.skipped), number(counts.failed), cell(note),
+        )  # fmt: skip
+    states = ", ".join(f"{number(count)} {state}" for state, count in sorted(summary.states.items()))
+    head = f"{shown(summary.title)}: {plural(len(summary.mailboxes), 'mailbox', 'mailboxes')} ({states})"
+    foot = [balance_words(summary.totals)]
+    if summary.runs:
+        run = summary.runs[-1]
+        ended = (
+            f"ended {moment(run.finished)} with {run.exit_code}"
+            if run.finished
+            else f"process {run.pid} on {run.host}"
+        )
+        foot.append(shown(f"last run: {run.passname}, {moment(run.started)}, {ended}"))
+    if summary.failures:
+        foot.append(f"{plural(summary.totals.failed, 'item')} failed: `migrator errors` says why")
+    parts = [Text(head, style="bold")]
+    body = [grid] if rows else []
+    hidden = len(rows) - room
+    if hidden > 0:
+        foot.insert(0, f"and {hidden} more")
+    return Group(*parts, *body, *(Text(one) for one in foot))

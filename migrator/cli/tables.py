@@ -1,0 +1,42 @@
+"""Tables for a person: on a terminal with colours and as wide as it is, elsewhere as plain columns."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import IO
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from migrator.cli.console import shown
+
+
+def console(out: IO[str] | None = None) -> Console:
+    """Never narrower than 80 columns where nobody looks: a file is not a screen."""
+    found = Console(file=out or sys.stdout, highlight=False)
+    return (
+        found
+        if found.is_terminal
+        else Console(file=out or sys.stdout, highlight=False, width=max(100, found.width))
+    )
+
+
+def table(columns: Sequence[str], *, right: Sequence[int] = (), title: str = "") -> Table:
+    """right: numbers of columns that hold figures."""
+    made = Table(
+        box=box.SIMPLE_HEAD, pad_edge=False, title=title or None, title_justify="left", show_edge=False
+    )
+    for at, name in enumerate(columns):
+        if at in right:
+            made.add_column(name, justify="right", no_wrap=True)
+        else:
+            made.add_column(name, overflow="fold")
+    return made
+
+
+def cell(text: object, style: str = "") -> Text:
+    """A cell with text of others: never read as markup, never obeyed."""
+    return Text(shown(str(text)), style=style)
