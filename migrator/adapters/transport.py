@@ -207,6 +207,11 @@ class _Connection:
         self.idle_since = 0.0
         self.idle_s = IDLE_S
 
+    def patience(self, timeout_s: float) -> None:
+        if timeout_s != self.raw.timeout_s:
+            self.raw.timeout_s = timeout_s
+            self.sock.settimeout(timeout_s)
+
     def close(self) -> None:
         self.keep = False
         try:
@@ -584,13 +589,15 @@ class Transport:
         affinity: str = "",
         sink: Callable[[Buffer], object] | None = None,
         warm: Warm | None = None,
+        timeout_s: float | None = None,
     ) -> Reply:
         """One exchange; never follows a redirect, never repeats what might have arrived.
 
         body: buffers sent one after the other as they are; Content-Length is set from them.
         affinity: requests of the same (origin, affinity) share connections and cookies, others do not; without affinity
         cookies are not kept. sink: takes the decoded body of a 2xx answer piece by piece (Reply.body is then empty); after an
-        AnswerLost what it got is to be thrown away. warm: called once per new connection, before the request.
+        AnswerLost what it got is to be thrown away. warm: called once per new connection, before the request. timeout_s: longest
+        silence for this request, when it is known to take long.
         Raises NotSent, AnswerLost; an exception out of sink or warm passes through and costs the connection.
         """
         target = _target_of(url)
@@ -605,6 +612,7 @@ class Transport:
             if conn is None:
                 conn = self._open(target)
             try:
+                conn.patience(timeout_s or self._timeout_s)
                 if conn.fresh and warm is not None:
                     warm(_Warming(self, conn, pool, bool(affinity)))
                     if not conn.keep:
