@@ -41,7 +41,9 @@ def schema_or_skip() -> etree.XMLSchema:
 def problems(envelope: bytes) -> tuple[list[str], str]:
     """(what is wrong with the header elements and the body of an envelope, name of the body's element)."""
     found = schema()
-    root = etree.fromstring(envelope, etree.XMLParser(huge_tree=True, resolve_entities=False, remove_comments=True))
+    root = etree.fromstring(
+        envelope, etree.XMLParser(huge_tree=True, resolve_entities=False, remove_comments=True)
+    )
     wrong: list[str] = []
     name = ""
     for part in ("Header", "Body"):
@@ -76,7 +78,11 @@ class Judge:
         body = b"".join(map(bytes, response.buffers()))
         if response.header("Content-Encoding") == "gzip":
             body = gzip.decompress(body)
-        if not body or response.keep_octets is not None or not response.header("Content-Type").startswith("text/xml"):
+        if (
+            not body
+            or response.keep_octets is not None
+            or not response.header("Content-Type").startswith("text/xml")
+        ):
             return
         self.seen += 1
         wrong, name = problems(body)

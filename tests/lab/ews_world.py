@@ -1,8 +1,8 @@
 """A small hosted Exchange for tests: three mailboxes, four accounts; asked through the handler or by strangers over HTTP.
 
-    house = House()                            # all traffic is judged by Microsoft's schema when that is at hand
-    answer = house.ask("<m:GetFolder>…</m:GetFolder>")
-    answer.codes, answer.find("t:Folder")
+house = House()                            # all traffic is judged by Microsoft's schema when that is at hand
+answer = house.ask("<m:GetFolder>…</m:GetFolder>")
+answer.codes, answer.find("t:Folder")
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from typing import Any
 from lxml import etree
 
 from migrator.lab import ews
-from migrator.lab.ews import ical, ids, mime
 from migrator.lab.clock import LabClock
+from migrator.lab.ews import ical, ids, mime
 from migrator.lab.ews.envelope import NS_S
 from migrator.lab.ews.schema import NS_M, NS_T
 from migrator.lab.ews.versions import BUILDS
@@ -37,7 +37,9 @@ NOON = 1_790_000_000.0
 START = datetime(2024, 3, 1, 8, 0, tzinfo=UTC)
 
 
-def mail(subject: str = "Hello", *, number: int = 1, body: str = "Some text.", read: bool = False, **more: Any) -> Message:
+def mail(
+    subject: str = "Hello", *, number: int = 1, body: str = "Some text.", read: bool = False, **more: Any
+) -> Message:
     """A received mail. more: further string properties by tag name of `properties`, e.g. PidTagConversationTopic."""
     message = Message()
     props = message.properties
@@ -71,7 +73,7 @@ def event(subject: str = "Meeting") -> Message:
     props.set(p.PidTagSearchKey, BINARY, b"event" + bytes(11))
     props.set(p.PidLidAppointmentStartWhole, TIME, START)
     props.set(p.PidLidAppointmentEndWhole, TIME, START + timedelta(hours=1))
-    props.set(p.PidLidLocation, STRING, "Room 1, \"east\"")
+    props.set(p.PidLidLocation, STRING, 'Room 1, "east"')
     props.set(p.PidLidBusyStatus, INT32, 2)
     props.set(p.PidLidAppointmentSubType, BOOLEAN, False)
     ical.set_uid(props, "event-1@lab.test")
@@ -110,7 +112,9 @@ class Answer:
         """Response codes of all response messages, or of the fault."""
         if self.root is None:
             return []
-        return [str(one.text) for one in self.root.iter(f"{{{NS_M}}}ResponseCode", f"{{{NS['e']}}}ResponseCode")]
+        return [
+            str(one.text) for one in self.root.iter(f"{{{NS_M}}}ResponseCode", f"{{{NS['e']}}}ResponseCode")
+        ]
 
     def find(self, path: str) -> etree._Element:
         assert self.root is not None, self.body[:500]
@@ -189,10 +193,13 @@ class House:
         path: str = "/EWS/Exchange.asmx",
     ) -> Answer:
         wanted = f'<t:RequestServerVersion Version="{version}"/>' if version else ""
-        raw = envelope or (
-            f'<?xml version="1.0" encoding="utf-8"?><s:Envelope xmlns:s="{NS_S}" xmlns:t="{NS_T}" xmlns:m="{NS_M}">'
-            f"<s:Header>{wanted}{header}</s:Header><s:Body>{body}</s:Body></s:Envelope>"
-        ).encode()
+        raw = (
+            envelope
+            or (
+                f'<?xml version="1.0" encoding="utf-8"?><s:Envelope xmlns:s="{NS_S}" xmlns:t="{NS_T}" xmlns:m="{NS_M}">'
+                f"<s:Header>{wanted}{header}</s:Header><s:Body>{body}</s:Body></s:Envelope>"
+            ).encode()
+        )
         login = who if "@" in who or "\\" in who else f"{who}@lab.test"
         secret = password if password is not None else f"{who}-secret"
         headers = {

@@ -4,7 +4,8 @@ The tree is parsed only when a property needs it, so listings of the usual small
 
 Facts this module rests on (MS-OXWSCORE, MS-OXWSMSG, MS-OXWSCONT, MS-OXWSMTGS, MS-OXWSTASK; recorded answers):
 - elements stand in schema order; a property that an item does not have is left out
-- listings (FindItem, SyncFolderItems) give no bodies, recipients or MIME: ErrorInvalidPropertyForOperation
+- listings give no bodies, attachments or MIME: FindItem refuses them (ErrorInvalidPropertyForOperation), SyncFolderItems
+  leaves them out (clients that ask for everything work against real servers)
 """
 
 from __future__ import annotations
@@ -68,8 +69,8 @@ class Shape:
     headers: tuple[str, ...] = ()
 
 
-def shape(holder: etree._Element | None, *, listing: bool = False, default: str = "AllProperties") -> Shape:
-    """From an m:ItemShape or m:AttachmentShape. Raises Refused."""
+def shape(holder: etree._Element | None, *, listing: str = "", default: str = "AllProperties") -> Shape:
+    """From an m:ItemShape or m:AttachmentShape. listing: "find", "sync", or "" for opened items. Raises Refused."""
     if holder is None:
         return Shape(default, frozenset(), ())
     base = holder.findtext(f"{T}BaseShape") or default
@@ -93,16 +94,20 @@ def shape(holder: etree._Element | None, *, listing: bool = False, default: str 
             if name == "InternetMessageHeaders":
                 headers.append(uri.get("FieldIndex", "").lower())
         if listing and name in _NOT_IN_LISTINGS:
-            raise Refused("ErrorInvalidPropertyForOperation", "Property is not valid for this operation.")
+            if listing == "find":
+                raise Refused("ErrorInvalidPropertyForOperation", "Property is not valid for this operation.")
+            continue
         if name in ("MimeContent", "MimeContentUTF8"):
             mime, name = True, "MimeContent"
         names.add(name)
     if listing and mime:
-        raise Refused("ErrorInvalidPropertyForOperation", "Property is not valid for this operation.")
+        if listing == "find":
+            raise Refused("ErrorInvalidPropertyForOperation", "Property is not valid for this operation.")
+        mime = False
     if mime:
         names.add("MimeContent")
     body_type = (holder.findtext(f"{T}BodyType") or "Best").strip()
-    return Shape(base, frozenset(names), tuple(paths), mime, body_type, listing, tuple(headers))
+    return Shape(base, frozenset(names), tuple(paths), mime, body_type, bool(listing), tuple(headers))
 
 
 class View:

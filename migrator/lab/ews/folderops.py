@@ -315,8 +315,11 @@ def update_folder(session: Session, request: etree._Element) -> list[bytes]:
     def one(change: etree._Element) -> bytes:
         folder = session.folder(change[0])
         for update in change[1]:
+            if etree.QName(update).localname == "DeleteFolderField":
+                _delete_field(folder, update[0])
+                continue
             if etree.QName(update).localname != "SetFolderField":
-                raise Refused("ErrorInvalidPropertyDelete", "The property cannot be deleted.")
+                raise Refused("ErrorInvalidPropertyAppend", "Append action is invalid for property.")
             uri, new = update[0], update[1]
             field = uri.get("FieldURI", "")
             if field == "folder:DisplayName":
@@ -340,6 +343,15 @@ def update_folder(session: Session, request: etree._Element) -> list[bytes]:
         return success("UpdateFolder", element("m:Folders", _bare(session, folder)))
 
     return session.each("UpdateFolder", changes, one, empty=b"<m:Folders/>")
+
+
+def _delete_field(folder: LabFolder, uri: etree._Element) -> None:
+    if etree.QName(uri).localname == "ExtendedFieldURI":
+        folder.extra.get(EXTRA, {}).pop(extended.path(uri).key, None)
+    elif (
+        uri.get("FieldURI") != "folder:PermissionSet"
+    ):  # back to the default permissions, which all folders have here
+        raise Refused("ErrorInvalidPropertyDelete", "Delete action is not supported for this property.")
 
 
 def move_folder(session: Session, request: etree._Element) -> list[bytes]:

@@ -46,7 +46,7 @@ def find_item(session: Session, request: etree._Element) -> list[bytes]:
     assert parents is not None
     if request.find(f"{M}GroupBy") is not None or request.find(f"{M}DistinguishedGroupBy") is not None:
         raise Refused("ErrorUnsupportedPathForSortGroup", "The lab does not group.")
-    wanted = fields.shape(holder, listing=True)
+    wanted = fields.shape(holder, listing="find")
     traversal = request.get("Traversal")
     restriction, order = request.find(f"{M}Restriction"), request.find(f"{M}SortOrder")
     tests: list[Callable[[fields.View], bool]] = []

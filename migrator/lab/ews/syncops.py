@@ -56,7 +56,7 @@ def _state(session: Session, kind: str, folder: LabFolder, associated: bool, pos
 def sync_folder_items(session: Session, request: etree._Element) -> list[bytes]:
     holder = request.find(f"{M}ItemShape")
     assert holder is not None
-    wanted = fields.shape(holder, listing=True)
+    wanted = fields.shape(holder, listing="sync")
     associated = (request.findtext(f"{M}SyncScope") or "").strip() == "NormalAndAssociatedItems"
     limit = min(int(request.findtext(f"{M}MaxChangesReturned") or "1"), session.world.knobs.ews_sync_cap)
     ignored = request.find(f"{M}Ignore")

@@ -496,6 +496,7 @@ _SETTERS: dict[str, Callable[[Message, etree._Element], None]] = {
     "PhoneNumbers": _entries(_PHONES),
     "ImAddresses": _entries({"ImAddress1": p.PidLidInstantMessagingAddress}),
     "PhysicalAddresses": _addresses,
+    "PostalAddressIndex": _choice(p.PidLidPostalAddressId, ("None", "Home", "Business", "Other")),
     "Members": _members,
     "Companies": lambda message, child: message.properties.set(
         p.PidLidCompanies, mapi.MULTIPLE | mapi.STRING, [one.text or "" for one in child]
