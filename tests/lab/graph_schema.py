@@ -271,7 +271,13 @@ class GraphSchema:
 
 
 def _explain(error: jsonschema.ValidationError) -> str:
-    deepest = jsonschema.exceptions.best_match([error]) or error
+    deepest = error
+    while deepest.context:  # of alternatives, the one that came closest says most
+        branches: dict[Any, list[jsonschema.ValidationError]] = {}
+        for inner in deepest.context:
+            branches.setdefault(inner.relative_schema_path[0], []).append(inner)
+        closest = min(branches.values(), key=lambda errors: (len(errors), -len(errors[0].absolute_path)))
+        deepest = closest[0]
     return f"{'/'.join(map(str, deepest.absolute_path)) or '.'}: {deepest.message[:300]}"
 
 
@@ -347,7 +353,7 @@ def watch(world: Any) -> None:
         body = b"".join(bytes(part) for part in response.buffers())
         headers = dict(response.headers)
         found: list[str] = []
-        if request.service == "import":
+        if request.service == "import" and request.path.lower().endswith("/importitem"):
             found = judge.check_import(bytes(request.body), response.status, body)
         elif request.service == "graph":
             url = request.raw_path + (f"?{request.query}" if request.query else "")

@@ -123,11 +123,11 @@ class Routes:
 
 class Graph:
     def __init__(self, room: Room) -> None:
-        from migrator.lab.m365 import folders, imports, items, users
+        from migrator.lab.m365 import attachments, contacts, events, folders, imports, items, mail, users
 
         self.room = room
         self._by_length: dict[tuple[str, int], list[Route]] = {}
-        for module in (folders, items, imports, users):
+        for module in (folders, items, imports, users, mail, attachments, events, contacts):
             for route in module.routes.all:
                 self._by_length.setdefault((route.method, len(route.pattern)), []).append(route)
 

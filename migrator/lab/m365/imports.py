@@ -22,6 +22,7 @@ from migrator.lab.describe import facts_of
 from migrator.lab.faults import Action
 from migrator.lab.http import Request, Response
 from migrator.lab.m365 import errors
+from migrator.lab.m365.attachments import UPLOAD_PATH, upload
 from migrator.lab.m365.graph import _STATUS_OF, Context, Routes, answer
 from migrator.lab.m365.room import FOLDER, Room, storable
 from migrator.lab.m365.survival import Refused, survive
@@ -89,6 +90,8 @@ class ImportHost:
 
     async def handle(self, request: Request) -> Response:
         room, world = self.room, self.room.world
+        if UPLOAD_PATH.fullmatch(request.path):
+            return await upload(room, request, self._fail)
         match = _PATH.fullmatch(request.path)
         session = world.tokens.look(_auth_token(request), "import")
         box = world.m365.mailboxes.get(session.mailbox) if session else None
