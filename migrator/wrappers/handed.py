@@ -1,0 +1,76 @@
+"""What a wrapper does with the verbs that it does not change: hand them on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from migrator.interfaces import Probe, Reader, ReaderTraits, Target, TargetTraits
+from migrator.model import (
+    Checkpoint,
+    Folder,
+    FolderPath,
+    Format,
+    Item,
+    ItemRef,
+    Kind,
+    Outcome,
+    Page,
+    Role,
+)
+
+
+class HandedSource:
+    """A Source round a Source."""
+
+    def __init__(self, inner: Reader) -> None:
+        self._inner = inner
+
+    @property
+    def traits(self) -> ReaderTraits:
+        return self._inner.traits
+
+    def probe(self) -> Probe:
+        return self._inner.probe()
+
+    def folders(self) -> list[Folder]:
+        return self._inner.folders()
+
+    def page(self, folder: Folder, after: Checkpoint | None) -> Page:
+        return self._inner.page(folder, after)
+
+    def export(self, refs: Sequence[ItemRef], fmt: Format) -> list[Item | Outcome]:
+        return self._inner.export(refs, fmt)
+
+    def close(self) -> None:
+        self._inner.close()
+
+
+class HandedTarget(HandedSource):
+    """A Target round a Target."""
+
+    def __init__(self, inner: Target) -> None:
+        super().__init__(inner)
+        self._target = inner
+
+    @property
+    def traits(self) -> TargetTraits:
+        return self._target.traits
+
+    def ensure_folder(
+        self, path: FolderPath, kind: Kind, *, folder_class: str = "", role: Role | None = None
+    ) -> Folder:
+        return self._target.ensure_folder(path, kind, folder_class=folder_class, role=role)
+
+    def mark(self, folder: Folder) -> Checkpoint:
+        return self._target.mark(folder)
+
+    def store(
+        self, folder: Folder, items: Sequence[Item], replaces: Sequence[tuple[str, str] | None] | None = None
+    ) -> list[Outcome]:
+        return self._target.store(folder, items, replaces)
+
+    def remove(self, folder: Folder, ids: Sequence[str]) -> list[str]:
+        return self._target.remove(folder, ids)
+
+    def remove_folder(self, folder: Folder) -> None:
+        self._target.remove_folder(folder)

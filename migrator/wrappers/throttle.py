@@ -1,0 +1,104 @@
+"""Every call asks the governor first and tells it when the server wants us to slow down."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from migrator.errors import Throttled
+from migrator.interfaces import Probe, Reader, Target
+from migrator.model import (
+    Checkpoint,
+    Folder,
+    FolderPath,
+    Format,
+    Item,
+    ItemRef,
+    Kind,
+    Outcome,
+    Page,
+    Role,
+)
+from migrator.wrappers.governor import Governor
+from migrator.wrappers.handed import HandedSource, HandedTarget
+
+T = TypeVar("T")
+
+ENVELOPE_OCTETS = 1024
+"""What travels round an item's content: counted, because the server's window counts the whole request."""
+
+
+class ThrottledSource(HandedSource):
+    """mailbox: whose lane at the governor; all handles of one mailbox share it."""
+
+    def __init__(self, inner: Reader, governor: Governor, mailbox: str, job: str = "") -> None:
+        super().__init__(inner)
+        self._governor = governor
+        self._mailbox = mailbox
+        self._job = job
+
+    def _call(self, call: Callable[[], T], octets: int = 0) -> T:
+        with self._governor.call(self._mailbox, octets, self._job):
+            try:
+                result = call()
+            except Throttled as error:
+                self._governor.throttled(self._mailbox, error, self._job)
+                raise
+        return result
+
+    def _results(self, results: Sequence[Item | Outcome]) -> None:
+        """Of a batch single members may have been throttled."""
+        told = [r.error for r in results if isinstance(r, Outcome) and isinstance(r.error, Throttled)]
+        worst = max(told, key=lambda error: error.retry_after_s or 0.0, default=None)
+        if worst is not None:
+            self._governor.throttled(self._mailbox, worst, self._job)
+        else:
+            self._governor.succeeded(self._mailbox)
+
+    def probe(self) -> Probe:
+        return self._call(self._inner.probe)
+
+    def folders(self) -> list[Folder]:
+        return self._call(self._inner.folders)
+
+    def page(self, folder: Folder, after: Checkpoint | None) -> Page:
+        page = self._call(lambda: self._inner.page(folder, after))
+        self._governor.succeeded(self._mailbox)
+        return page
+
+    def export(self, refs: Sequence[ItemRef], fmt: Format) -> list[Item | Outcome]:
+        results = self._call(lambda: self._inner.export(refs, fmt))
+        self._results(results)
+        return results
+
+
+class ThrottledTarget(ThrottledSource, HandedTarget):
+    def __init__(self, inner: Target, governor: Governor, mailbox: str, job: str = "") -> None:
+        HandedTarget.__init__(self, inner)
+        self._governor = governor
+        self._mailbox = mailbox
+        self._job = job
+
+    def ensure_folder(
+        self, path: FolderPath, kind: Kind, *, folder_class: str = "", role: Role | None = None
+    ) -> Folder:
+        return self._call(
+            lambda: self._target.ensure_folder(path, kind, folder_class=folder_class, role=role)
+        )
+
+    def mark(self, folder: Folder) -> Checkpoint:
+        return self._call(lambda: self._target.mark(folder))
+
+    def store(
+        self, folder: Folder, items: Sequence[Item], replaces: Sequence[tuple[str, str] | None] | None = None
+    ) -> list[Outcome]:
+        octets = sum(item.content.size + ENVELOPE_OCTETS for item in items)
+        outcomes = self._call(lambda: self._target.store(folder, items, replaces), octets)
+        self._results(outcomes)
+        return outcomes
+
+    def remove(self, folder: Folder, ids: Sequence[str]) -> list[str]:
+        return self._call(lambda: self._target.remove(folder, ids))
+
+    def remove_folder(self, folder: Folder) -> None:
+        self._call(lambda: self._target.remove_folder(folder))
