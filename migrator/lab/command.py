@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import signal
 import sys
@@ -82,6 +83,10 @@ def serve(
     except OSError as error:
         print(f"migrator lab: cannot listen: {error.strerror or error}", file=sys.stderr)
         return 5
+    # What was seeded lives as long as the process: the collector need not look at it again and again.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
     done = lab.stopped
     previous = {}
     if threading.current_thread() is threading.main_thread():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import re
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 
@@ -182,6 +183,21 @@ class TestFaults:
             assert fault.about and fault.basis
             idle = Action(fault=name, stage=fault.action.stage)
             assert fault.action != idle
+
+    def test_the_manual_lists_every_fault_at_its_stage(self) -> None:
+        text = (Path(__file__).parents[2] / "docs" / "lab.md").read_text("utf-8")
+        listed: dict[str, str] = {}
+        for names, stage in re.findall(r"^\| (`.+?) \| (connect|before|after|item) \|", text, re.MULTILINE):
+            listed |= dict.fromkeys(re.findall(r"`(\w+)`", names), stage)
+        assert listed == {name: fault.action.stage for name, fault in CATALOGUE.items()}
+
+    def test_the_manual_names_knobs_that_exist(self) -> None:
+        text = (Path(__file__).parents[2] / "docs" / "lab.md").read_text("utf-8")
+        table = text.partition("## Knobs")[2].partition("```")[0]
+        first = re.findall(r"^\| (`.+?) \|", table, re.MULTILINE)
+        named = {name for cell in first for name in re.findall(r"`(\w+)`", cell)}
+        assert named
+        assert named <= {f.name for f in dataclasses.fields(Knobs)}
 
     @pytest.mark.parametrize(
         ("when", "expected"),
