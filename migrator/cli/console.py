@@ -227,8 +227,10 @@ def draw(board: Board, now: float, width: int, height: int) -> Group:
     room = max(1, height - 5)
     order = {"running": 0, "error": 1, "stopped": 2, "partial": 3, "done": 4}
     rows = sorted(board.rows.values(), key=lambda row: (order.get(row.state, 5), row.source))
-    parts: list[Table | Text | ProgressBar] = [_head(board, now, width)]
-    parts.append(ProgressBar(total=max(1, board.total), completed=board.settled, width=width))
+    parts: list[Table | Text] = [_head(board, now, width)]
+    bar = Table.grid(expand=False)
+    bar.add_row(ProgressBar(total=max(1, board.total), completed=board.settled, width=max(1, width - 1)))
+    parts.append(bar)
     table = Table.grid(padding=(0, 1), expand=False)
     name = max(12, min(34, width // 3))
     table.add_column(width=name, no_wrap=True, overflow="ellipsis")

@@ -38,7 +38,9 @@ Only = Annotated[
 Batch = Annotated[list[str], Option("--batch", metavar="NAME", help="Rows of this batch.")]
 Allow = Annotated[list[str], Option("--allow", metavar="NAME", help="Allow e.g. duplicate-target.")]
 PasswordsInCsv = Annotated[bool, Option("--passwords-in-csv", help="The CSV may hold passwords.")]
-Pass = Annotated[PassName | None, Option("--pass", metavar="NAME", help="prestage, delta or cutover: see [passes.NAME].")]
+Pass = Annotated[
+    PassName | None, Option("--pass", metavar="NAME", help="prestage, delta or cutover: see [passes.NAME].")
+]
 Since = Annotated[str | None, Option("--since", metavar="DATE", help="Mail from here on: 2024-01-31, 90d.")]
 Until = Annotated[str | None, Option("--until", metavar="DATE", help="Mail before this date.")]
 Folders = Annotated[

@@ -23,7 +23,9 @@ def command(
     to: Annotated[
         Path | None, Option("--to", metavar="DIR", help="Folder (default: PROJECT/report).")
     ] = None,
-    as_: Annotated[Page | None, Option("--as", metavar="FORM", help="Print one form instead: text, csv, json, html.")] = None,
+    as_: Annotated[
+        Page | None, Option("--as", metavar="FORM", help="Print one form instead: text, csv, json, html.")
+    ] = None,
     folders: Annotated[bool, Option("--folders", help="A line for each folder in the text.")] = False,
 ) -> int:
     """Write the report: report.html, .txt, .csv, .json and failures.csv.
