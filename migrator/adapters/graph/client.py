@@ -6,13 +6,15 @@ Every exchange is described by a `Call`: what it is for in words, the applicatio
 
 from __future__ import annotations
 
+import base64
+import binascii
 import re
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, Literal, NoReturn, Protocol
+from typing import Any, Literal, Protocol
 from urllib.parse import quote, urlsplit
 
 from pydantic_core import from_json, to_json
@@ -75,15 +77,18 @@ BATCH = Call("send a batch")
 # ---- reading answers
 
 
-def json_of(reply: Reply) -> Any:
-    """The body as JSON. Raises Transient for what is none: a proxy's page, an answer cut short."""
+def object_of(reply: Reply, call: Call, mailbox: str) -> dict[str, Any]:
+    """The body as a JSON object. Raises Transient for what is none: a proxy's page, an answer cut short."""
     try:
-        return from_json(reply.body)
+        document = from_json(reply.body)
     except ValueError:
+        document = None
+    if not isinstance(document, dict):
         raise Transient(
-            f"HTTP {reply.status} with a body that is no JSON ({len(reply.body)} octets)",
+            f"{mailbox}: cannot {call.what}: HTTP {reply.status} whose body is no JSON object ({len(reply.body)} octets)",
             code="garbled_answer",
-        ) from None
+        )
+    return document
 
 
 def retry_after_s(headers: Mapping[str, str], now: float) -> float | None:
@@ -527,7 +532,7 @@ class Wire:
     ) -> tuple[dict[str, Any], Reply]:
         """A JSON object and the answer that it came in."""
         reply = self.send("GET", url, call, mailbox, headers=headers, affinity=affinity)
-        return self._object(reply), reply
+        return object_of(reply, call, mailbox), reply
 
     def post(
         self, url: str, document: object, call: Call, mailbox: str, *, affinity: str = ""
@@ -541,14 +546,7 @@ class Wire:
             headers={"Content-Type": "application/json"} if document is not None else {},
             affinity=affinity,
         )
-        return self._object(reply)
-
-    @staticmethod
-    def _object(reply: Reply) -> dict[str, Any]:
-        document = json_of(reply)
-        if not isinstance(document, dict):
-            raise Transient("a JSON answer that is no object", code="garbled_answer")
-        return document
+        return object_of(reply, call, mailbox)
 
     def batch(
         self, requests: Sequence[Mapping[str, Any]], mailbox: str, *, affinity: str = ""
@@ -574,12 +572,27 @@ class Wire:
             )
         return replies
 
-    def refuse(self, reply: Reply, call: Call, mailbox: str) -> NoReturn:
-        raise error_from(reply, call, mailbox, self.clock.now())
-
 
 def _is_loopback(host: str) -> bool:
     return host == "localhost" or host == "::1" or bool(re.fullmatch(r"127(\.\d{1,3}){3}", host))
+
+
+_LONG_KEY = bytes.fromhex("0900000016000000")
+
+
+def version_of(change_key: object) -> str:
+    """A change key in the short form. Lists and exports tell 30 octets (type 9, length 22, the key), imports the bare 22;
+    both mean the same state, so the ledger must see one form. `update` is documented with the short one."""
+    if not isinstance(change_key, str):
+        return ""
+    if change_key.startswith("CQAAABYAA"):
+        try:
+            packed = base64.b64decode(change_key, validate=True)
+        except binascii.Error:
+            return change_key
+        if len(packed) == 30 and packed.startswith(_LONG_KEY):
+            return base64.b64encode(packed[8:]).decode("ascii")
+    return change_key
 
 
 def moment(text: object) -> datetime | None:

@@ -31,13 +31,14 @@ from migrator.adapters.graph.names import (
     ROLE_OF_NAME,
     kind_of_folder_class,
 )
-from migrator.errors import ItemError, JobError, Transient
+from migrator.errors import ItemError, JobError, Transient, UserError
 from migrator.model import Folder, FolderPath, Kind, Role
 
 TOP = 999
 HIDDEN, FOLDER_TYPE, SIZE = 0x10F4, 0x3601, 0x0E08
 _EXPAND = "singleValueExtendedProperties($filter=id eq 'Boolean 0x10F4' or id eq 'Integer 0x3601' or id eq 'Long 0x0E08')"
 ROOT = "MsgFolderRoot"
+_GONE = ("folder_gone", "vanished")
 DEPTH_MOST = 300  # levels, Exchange Online's own limit
 
 
@@ -59,6 +60,7 @@ class FolderTree:
         self._by_role: dict[Role, Folder] = {}
         self._loaded = False
         self._expands = True  # whether the server takes our $expand on folder lists
+        self._refs = True  # whether it takes the documented address of a deletion
 
     # ---- listing
 
@@ -206,8 +208,8 @@ class FolderTree:
             if role is not None:
                 top = self._by_role.get(role) or self._plain_role(role)
             folder = top
-            for depth in range(len(path)):
-                below = (*(top.path if top else ()), *path[: depth + 1])
+            for depth, name in enumerate(path):
+                below = (*(folder.path if folder else ()), name)
                 known = self._by_path.get(key_of(below))
                 if known is None:
                     last = depth == len(path) - 1
@@ -303,23 +305,37 @@ class FolderTree:
         return self._by_path.values()
 
     def remove(self, folder: Folder) -> None:
-        """Delete with all that is in it; already gone is fine."""
+        """Delete with all that is in it; already gone is fine.
+
+        A deleted folder may turn up among the deleted items: what is still there is deleted once more.
+        """
         with self._lock:
-            try:
-                self._wire.send(
-                    "DELETE",
-                    f"{self._base}/{quote(folder.id, safe='')}",
-                    DROP_FOLDER,
-                    self._mailbox,
-                    affinity=self._affinity,
-                )
-            except JobError as e:
-                if e.code != "folder_gone":
-                    raise
-            except ItemError as e:
-                if e.code != "vanished":
+            url = f"{self._base}/{quote(folder.id, safe='')}"
+            for _ in range(3):
+                if not self._delete(url):
+                    break
+                try:
+                    self._wire.get(url, FIND_FOLDER, self._mailbox, affinity=self._affinity)
+                except (ItemError, JobError) as e:
+                    if e.code in _GONE:
+                        break
                     raise
             self.gone(folder)
+
+    def _delete(self, url: str) -> bool:
+        """Whether there was something to delete. The page on it shows `/$ref` behind the id, the samples of others do not."""
+        for ending in ("/$ref", "") if self._refs else ("",):
+            try:
+                self._wire.send("DELETE", url + ending, DROP_FOLDER, self._mailbox, affinity=self._affinity)
+                return True
+            except (ItemError, JobError, UserError) as e:
+                if ending and e.code not in ("permission", "token_refused", "mailbox_not_ready"):
+                    self._refs = False
+                    continue
+                if e.code in _GONE:
+                    return False
+                raise
+        return False
 
 
 def _is_search(row: Mapping[str, Any]) -> bool:

@@ -25,7 +25,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
-from migrator.adapters.graph.client import DELTA, LIST_ITEMS, READ_ITEM, Wire, error_from, moment, server_time
+from migrator.adapters.graph.client import (
+    DELTA,
+    LIST_ITEMS,
+    READ_ITEM,
+    Wire,
+    error_from,
+    moment,
+    server_time,
+    version_of,
+)
 from migrator.adapters.graph.names import kind_of_class
 from migrator.errors import CheckpointLost, ItemError, JobError, Transient
 from migrator.model import Checkpoint, Folder, ItemRef, Page
@@ -90,7 +99,7 @@ def ref_of(item: Mapping[str, Any], folder: Folder) -> ItemRef:
         id=item_id,
         folder=folder.path,
         kind=kind_of_class(item_class),
-        version=str(item.get("changeKey") or ""),
+        version=version_of(item.get("changeKey")),
         size=size if isinstance(size, int) and size >= 0 else None,
         item_class=item_class,
         received=moment(told.get(DELIVERED)),
@@ -241,8 +250,10 @@ class Listing:
     ) -> dict[str, ItemRef]:
         """Refs with properties of those ids that are still in the folder."""
         found: dict[str, ItemRef] = {}
-        if (len(ids) > FEW or more) and self._orders:
-            if self._newest is None or self._newest.folder_id != folder.id:
+        if self._newest is not None and self._newest.folder_id != folder.id:
+            self._newest = None
+        if self._orders and (len(ids) > FEW or more or self._newest is not None):
+            if self._newest is None:
                 self._newest = _Newest(folder.id)
             self._read_newest(folder, self._newest, set(ids), since, more)
             found = {each: self._newest.refs[each] for each in ids if each in self._newest.refs}

@@ -184,6 +184,7 @@ CLASS_OF_KIND = {
 # The first that fits. Meeting requests and task requests lie in mail folders and are mail to their owner.
 _KIND_OF_CLASS = (
     ("ipm.appointment", Kind.EVENT),
+    ("ipm.ole.class.{00061055-0000-0000-c000-000000000046}", Kind.EVENT),  # exception of a series
     ("ipm.contact", Kind.CONTACT),
     ("ipm.distlist", Kind.GROUP),
     ("ipm.task", Kind.TASK),

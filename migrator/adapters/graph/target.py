@@ -25,6 +25,7 @@ from migrator.adapters.graph.client import (
     said,
     translate,
     unreached,
+    version_of,
 )
 from migrator.adapters.graph.folders import FolderTree
 from migrator.adapters.graph.importing import ImportSession
@@ -360,7 +361,7 @@ class GraphMailbox:
                     ref,
                     InDoubt(f"{self._name}: an import was answered without an item id", code="no_item_id"),
                 )
-            return Outcome(ref, State.COPIED, found[0], found[1], octets=size)
+            return Outcome(ref, State.COPIED, found[0], version_of(found[1]), octets=size)
         return self._not_stored(
             folder, ref, replaces, error_from(reply, IMPORT, self._name, self._wire.clock.now())
         )
