@@ -22,7 +22,6 @@ from migrator.adapters.graph.client import (
     Wire,
     error_from,
     right_remedy,
-    said,
     translate,
     unreached,
     version_of,
@@ -433,13 +432,13 @@ class GraphMailbox:
             reply = replies.get(str(number))
             if reply is None:
                 trouble = Transient(f"{self._name}: a batch left a request unanswered", code="garbled_answer")
-            elif reply.status in (200, 202, 204) or (
-                reply.status == 404 and said(reply, 0.0).code.lower() not in ("mailboxnotenabledforrestapi",)
-            ):
+            elif reply.status in (200, 202, 204):
                 gone.append(item_id)
             else:
                 error = error_from(reply, DELETE, self._name, self._wire.clock.now())
-                if not isinstance(error, ItemError) and not isinstance(trouble, Throttled):
+                if error.code in ("vanished", "folder_gone"):
+                    gone.append(item_id)
+                elif not isinstance(error, ItemError) and not isinstance(trouble, Throttled):
                     trouble = error
         return gone, trouble
 
