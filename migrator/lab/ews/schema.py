@@ -211,7 +211,8 @@ class Checker:
             self._element(child, kind.children[etree.QName(child).localname])
 
     def _attributes(self, element: etree._Element, kind: _Type) -> None:
-        for name, value in element.items():
+        for raw_name, raw_value in element.items():
+            name, value = str(raw_name), str(raw_value)
             if name.startswith("{"):
                 continue  # xsi:type, xml:lang, soap:mustUnderstand
             rule = kind.attributes.get(name)
