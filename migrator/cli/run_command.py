@@ -45,8 +45,7 @@ def command(
     as_json: Annotated[bool, Option("--json", help="One event a line (docs/json-events.md).")] = False,
     quiet: Annotated[bool, Option("--quiet", "-q", help="Errors only.")] = False,
 ) -> int:
-    """Copy. After any interruption the same command goes on where it stopped.
-    Ctrl-C once settles what is in flight; twice stops now.
+    """Copy. The same command goes on after any stop. Ctrl-C twice: stop now.
 
     Example: migrator run -p acme --batch pilot --pass prestage
     """
