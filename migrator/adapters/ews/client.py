@@ -285,12 +285,11 @@ class EwsClient:
             if box.version != version:
                 return True  # another thread did it
             at = VERSIONS.index(version)
-            if box.server is not None and box.server.schema in VERSIONS[:at]:
-                box.version = box.server.schema
-                return True
             if at == 0:
                 return False
-            box.version = VERSIONS[at - 1]
+            # The front end's build may be newer than the mailbox' back end: then one step at a time.
+            highest = box.server.highest if box.server is not None else ""
+            box.version = highest if highest in VERSIONS[:at] else VERSIONS[at - 1]
             return True
 
     @staticmethod

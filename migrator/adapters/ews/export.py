@@ -146,7 +146,7 @@ class Exporter:
         got: dict[int, Got] = {}
         failures: dict[int, int] = {}
         streak = 0
-        queue = deque(_groups(refs, most, octets))
+        queue = deque(_groups(refs, most, octets, self._threshold * 3 // 4))
         while queue:
             group = queue.popleft()
             try:
@@ -210,7 +210,7 @@ class Exporter:
     def _call_export(self, refs: list[ItemRef], stream: bool) -> list[Answer]:
         ids = item_ids([(ref.id, ref.version) for ref in refs])
         body = f"<m:ExportItems>{ids}</m:ExportItems>"
-        if stream and len(refs) == 1 and (refs[0].size or 0) * 4 // 3 > self._threshold:
+        if stream and len(refs) == 1 and (refs[0].size or 0) > self._threshold * 3 // 4:
             return self._streamed(refs[0], body)
         found = self._cut("ExportItems", body, DATA, refs)
         self._box.exports = True
@@ -406,17 +406,17 @@ def can_export(box: Box) -> bool:
     return box.exports is not False
 
 
-def _groups(refs: Sequence[ItemRef], most: int, octets: int) -> list[list[int]]:
-    """Indexes, in order: at most `most` together, at most `octets` together unless it is one."""
+def _groups(refs: Sequence[ItemRef], most: int, octets: int, alone: int) -> list[list[int]]:
+    """Indexes, in order: at most `most` and `octets` together; an item larger than `alone` stands by itself."""
     groups: list[list[int]] = []
     held = 0
     for n, ref in enumerate(refs):
         size = ref.size or 0
-        if not groups or len(groups[-1]) >= most or held + size > octets:
+        if not groups or len(groups[-1]) >= most or held + size > octets or size > alone:
             groups.append([])
             held = 0
         groups[-1].append(n)
-        held += size
+        held += octets + 1 if size > alone else size
     return groups
 
 

@@ -40,8 +40,10 @@ VERSION_CODES = frozenset(
 )
 """The server, or this mailbox' backend, is older than the schema version asked for."""
 
-UNKNOWN_OPERATION = frozenset(("ErrorInvalidRequest", "ErrorInvalidOperation", "ErrorSchemaValidation"))
-"""How servers before 2010 SP1 answer an operation that they do not know."""
+UNKNOWN_OPERATION = frozenset(
+    ("ErrorInvalidRequest", "ErrorInvalidOperation", "ErrorSchemaValidation", "ActionNotSupported")
+)
+"""How a server, or a gateway before it, answers an operation that it does not know."""
 
 STOPPED = "ErrorBatchProcessingStopped"
 

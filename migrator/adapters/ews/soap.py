@@ -266,6 +266,18 @@ class Server:
         return self.build[:2] >= (14, 1)
 
     @property
+    def highest(self) -> str:
+        """The newest of VERSIONS that this build takes (…/ews-schema-versions-in-exchange)."""
+        major, minor, build, _ = self.build
+        if major < 14:
+            return "Exchange2007_SP1"
+        if major == 14:
+            return ("Exchange2010", "Exchange2010_SP1")[minor] if minor < 2 else "Exchange2010_SP2"
+        if (major, minor) == (15, 0):
+            return "Exchange2013_SP1" if build >= 847 else "Exchange2013"
+        return "Exchange2016"
+
+    @property
     def product(self) -> str:
         names = {(8,): "2007", (14,): "2010", (15, 0): "2013", (15, 1): "2016", (15, 20): "Online"}
         name = names.get(self.build[:2]) or names.get(self.build[:1])
