@@ -133,7 +133,7 @@ class EwsThrottle:
                 None,
                 limits.back_off_as,
             ), 0.0
-        if budget.balance_ms < -limits.cutoff_ms:
+        if budget.balance_ms < -limits.cutoff_ms - 0.01:  # who waited exactly as long as told is let in
             debt = -limits.cutoff_ms - budget.balance_ms
             rate = limits.recharge_ms_per_hour / 3_600_000 or 1.0  # ms of budget per ms
             told = limits.back_off_ms or max(1, math.ceil(debt / rate))

@@ -93,7 +93,7 @@ class Judge:
         except etree.XMLSyntaxError:
             assert refused
             return
-        if refused and not asked:
+        if refused and operation and not asked:
             self.found.append(f"request {operation} is valid, yet the lab refused it: {body[:900]!r}")
         if asked and not refused and response.status == 200:
             self.found += [f"request {operation} was served although: {one}" for one in asked]

@@ -26,7 +26,7 @@ S, M, T = f"{{{NS_S}}}", f"{{{NS_M}}}", f"{{{NS_T}}}"
 
 _DEPTH = 64  # no request needs more; a deeper one is an attack
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f]")
-_UNWRITABLE = re.compile("[\ud800-\udfff\ufffe\uffff]")
+_UNWRITABLE = re.compile("[\ud800-\udfff]")
 
 
 class Unreadable(Exception):
