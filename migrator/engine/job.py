@@ -13,8 +13,9 @@ from migrator.errors import ItemError, JobError, MigratorError, RunError, UserEr
 from migrator.events import FoldersListed
 from migrator.interfaces import Probe, Source, Target
 from migrator.ledger import FolderRow, Lease
-from migrator.model import Folder, FolderPath, Format, Job, Kind, Role, SkipReason
+from migrator.model import Folder, Format, Job, Kind, SkipReason
 from migrator.plan.filters import decide_folder, roles_of
+from migrator.plan.folders import Place
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +28,7 @@ class Ended:
     code: str = ""
     error: str = ""
     remedy: str = ""
+    user: bool = False  # a credential or setting is wrong: the operator's move, nothing was sent
 
 
 def migrate(job: Job, lease: Lease, tools: Tools, watch: Callable[[MailboxCopy], None]) -> Ended:
@@ -69,7 +71,7 @@ def migrate(job: Job, lease: Lease, tools: Tools, watch: Callable[[MailboxCopy],
     if isinstance(error, RunError):
         raise error
     if error is not None:
-        return Ended("error", error.code, words_of(error), error.remedy)
+        return Ended("error", error.code, words_of(error), error.remedy, isinstance(error, UserError))
     if not complete:
         return Ended(
             "stopped", "interrupted", "interrupted", "run the same command again: it goes on from here"
@@ -174,13 +176,15 @@ class _Places:
         self._folders = folders
         self._target = target
         self._tools = tools
-        self._places: Mapping[str, tuple[FolderPath, Role | None]] | None = None
+        self._places: Mapping[str, Place] | None = None
 
     def ensure(self, folder: Folder) -> Folder:
         if self._places is None:
             self._places = self._tools.map_folders(self._folders, self._target.folders())
-        path, role = self._places[folder.id]
-        return self._target.ensure_folder(path, folder.kind, folder_class=folder.folder_class, role=role)
+        place = self._places[folder.id]
+        return self._target.ensure_folder(
+            place.path, folder.kind, folder_class=folder.folder_class, role=place.role
+        )
 
 
 def _work(folder: Folder, row: FolderRow | None, lease: Lease, tools: Tools, places: _Places) -> Work:

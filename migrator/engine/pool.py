@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 class Worker:
@@ -42,3 +45,37 @@ def start(name: str, work: Callable[[], None]) -> Worker:
     worker = Worker(name, work)
     worker.start()
     return worker
+
+
+def each(
+    name: str,
+    things: Sequence[T],
+    work: Callable[[T], R],
+    *,
+    at_once: int,
+    stopped: Callable[[], bool] = lambda: False,
+) -> list[R | None]:
+    """Do the same with every thing, some at once; results in the order of the things, None for those left out by a stop.
+
+    Raises the first error that `work` let out, when all threads have ended.
+    """
+    results: list[R | None] = [None] * len(things)
+    numbers = iter(range(len(things)))
+    lock = threading.Lock()
+
+    def some() -> None:
+        while not stopped():
+            with lock:
+                number = next(numbers, None)
+            if number is None:
+                return
+            results[number] = work(things[number])
+
+    workers = [start(f"{name}-{n + 1}", some) for n in range(max(1, min(at_once, len(things))))]
+    for worker in workers:
+        while not worker.join(0.2):  # short, so that a signal is seen
+            pass
+    for worker in workers:
+        if worker.error is not None:
+            raise worker.error
+    return results

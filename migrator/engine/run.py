@@ -31,14 +31,14 @@ from migrator.settings import RunSettings
 
 log = logging.getLogger(__name__)
 
-DONE, ITEMS_FAILED, UNFINISHED, STOPPED, INTERRUPTED = 0, 3, 4, 5, 130
+DONE, USER, ITEMS_FAILED, UNFINISHED, STOPPED, INTERRUPTED = 0, 2, 3, 4, 5, 130
 CLAIM_AGAIN_S = 1.0
 PATIENCE_S = LEASE_S + HEARTBEAT_S
 """How long jobs that somebody else holds are asked for again: a dead owner's lease has run out by then."""
 
 
 def run(jobs: Sequence[Job], tools: Tools) -> int:
-    """Copy the mailboxes of a plan. Returns the exit code: 0, 3, 4, 5 or 130.
+    """Copy the mailboxes of a plan. Returns the exit code: 0, 2, 3, 4, 5 or 130 (see `cli/exits.py`).
 
     Raises RunError or UserError only before anything was started.
     """
@@ -268,6 +268,8 @@ class _Run:
         states = [ended.state for ended in self._ended.values()]
         if self._tools.stop.requested and (len(states) < len(self._jobs) or "stopped" in states):
             return INTERRUPTED
+        if self._jobs and all(ended.user for ended in self._ended.values()):
+            return USER  # every single one: nothing was sent
         if "error" in states or "stopped" in states or len(states) < len(self._jobs):
             return UNFINISHED
         return ITEMS_FAILED if "partial" in states else DONE

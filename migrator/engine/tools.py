@@ -15,23 +15,20 @@ from migrator.errors import JobError, RunError
 from migrator.events import BatchSettled, Event
 from migrator.interfaces import Clock, Emit, Source, Target
 from migrator.ledger import Ledger, Ticket
-from migrator.model import Folder, FolderPath, Job, Outcome, Role
-from migrator.plan.folders import FolderRules, map_folders, reserved_names
+from migrator.model import Folder, FolderPath, Job, Outcome
+from migrator.plan.folders import FolderRules, Place, map_folders, reserved_names
 from migrator.settings import RunSettings
 
 SameContent = Callable[[bytes, bytes], bool | None]
 """Two item streams (base64 of FastTransfer) → whether they hold the same item; None where that cannot be told."""
 
-MapFolders = Callable[[Sequence[Folder], Sequence[Folder]], Mapping[str, tuple[FolderPath, Role | None]]]
-"""(source folders, target folders) → source folder id → path and role in the target."""
+MapFolders = Callable[[Sequence[Folder], Sequence[Folder]], Mapping[str, Place]]
+"""(source folders, target folders) → source folder id → its place in the target."""
 
 
 def map_by_rules(rules: FolderRules | None = None) -> MapFolders:
-    def mapped(
-        source: Sequence[Folder], target: Sequence[Folder]
-    ) -> Mapping[str, tuple[FolderPath, Role | None]]:
-        places = map_folders(source, rules, reserved=reserved_names(target))
-        return {folder_id: (place.path, place.role) for folder_id, place in places.items()}
+    def mapped(source: Sequence[Folder], target: Sequence[Folder]) -> Mapping[str, Place]:
+        return map_folders(source, rules, reserved=reserved_names(target))
 
     return mapped
 

@@ -8,6 +8,7 @@ import pytest
 
 from migrator.events import BatchSettled, FolderFinished, JobFinished, RunFinished
 from migrator.model import Role, SkipReason, State
+from migrator.plan.folders import Place
 from tests.contracts.samples import mails
 from tests.engine.harness import World, contents, fill, job_of
 
@@ -163,8 +164,8 @@ def test_a_lost_checkpoint_lists_anew_and_doubles_nothing(world: World) -> None:
 def test_two_source_folders_that_share_a_target_folder(world: World) -> None:
     fill(world.source(), [*mails(6, ("One",)), *mails(6, ("Two",), 50), *mails(6, ("Two",))])
 
-    def tools_map(source: object, target: object) -> dict[str, tuple[tuple[str, ...], None]]:
-        return {folder.id: (("Merged",), None) for folder in world.source().list_folders()}
+    def tools_map(source: object, target: object) -> dict[str, Place]:
+        return {folder.id: Place(("Merged",)) for folder in world.source().list_folders()}
 
     with world.open_ledger() as ledger:
         from migrator.engine.run import run

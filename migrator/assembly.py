@@ -1,0 +1,583 @@
+"""The one room that knows concrete classes: opens endpoints, dresses mailboxes, hands them to the engine.
+
+What the command line calls, each reading a project and a list of jobs:
+
+    run(project, jobs, settings, emit, stop)      → exit code (see `cli/exits.py`); with settings.dry_run nothing is written
+    survey(project, jobs, settings, emit, stop)   → MailboxSurvey per job: what a run would do; nothing is written
+    check(project, jobs, settings, emit, stop)    → CheckResult: both sides of every job opened, targets asked by a canary
+    verify(project, jobs, settings, emit, stop)   → MailboxVerdict per job: source, ledger and target compared
+
+All raise UserError for a project that cannot work, before anything is opened.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, TypeVar
+
+from migrator.adapters.registry import connect_for
+from migrator.auth.secrets import SecretStore
+from migrator.engine import pool
+from migrator.engine import run as running
+from migrator.engine.canary import Sung, sing
+from migrator.engine.job import words_of
+from migrator.engine.stop import Stop, StoppableClock, SystemClock
+from migrator.engine.survey import MailboxSurvey, survey_mailbox
+from migrator.engine.tools import SameContent, Tools, error_of, map_by_rules
+from migrator.engine.verify import SAMPLE, Compare, MailboxVerdict, verify_mailbox
+from migrator.errors import MigratorError, RunError, UserError
+from migrator.events import FoldersListed, JobFinished, JobStarted, Notice, RunFinished, RunStarted
+from migrator.interfaces import Client, Clock, Context, Emit, Finding, Secrets, Source, Target
+from migrator.ledger import Ledger
+from migrator.model import Item, Job, Kind, Mailbox
+from migrator.plan.folders import FolderRules
+from migrator.plan.rowsecrets import RowSecrets
+from migrator.settings import Endpoint, RunSettings
+from migrator.wrappers.dryrun import DryRunTarget
+from migrator.wrappers.governor import Governor
+from migrator.wrappers.retry import Patience, RetryingSource, RetryingTarget
+from migrator.wrappers.throttle import ThrottledSource, ThrottledTarget
+from migrator.wrappers.trace import Trace, TracedSource, TracedTarget
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+class ProjectLike(Protocol):
+    """What is read of a project (`plan.project.Project`)."""
+
+    @property
+    def folder(self) -> Path: ...
+    @property
+    def ledger(self) -> Path: ...
+    @property
+    def endpoints(self) -> Mapping[str, Endpoint]: ...
+    @property
+    def folders(self) -> FolderRules: ...
+    @property
+    def row_secrets(self) -> Mapping[str, str]: ...
+
+
+class Room:
+    """Endpoints opened once, mailboxes dressed as often as wanted. Thread-safe; close it at the end.
+
+    A dressed mailbox, inside out: trace what truly crosses the wire, hold a slot, retry outside the slot.
+    """
+
+    def __init__(
+        self,
+        project: ProjectLike,
+        emit: Emit,
+        stop: Stop,
+        *,
+        clock: Clock | None = None,
+        secrets: Secrets | None = None,
+        interactive: bool = False,
+    ) -> None:
+        self._project = project
+        self._emit = emit
+        self._stop = stop
+        self.clock: Clock = StoppableClock(clock or SystemClock(), stop)
+        self._secrets = secrets or RowSecrets(
+            SecretStore(project.folder, warn=lambda text: emit(Notice("warning", text))),
+            project.row_secrets,
+        )
+        self._interactive = interactive
+        self._lock = threading.Lock()
+        self._clients: dict[str, Client] = {}
+        self._governors: dict[str, Governor] = {}
+        self._traces: dict[str, Trace] = {}
+        self._patience: dict[tuple[str, str, str], Patience] = {}
+
+    def __enter__(self) -> Room:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def connect(self, jobs: Sequence[Job]) -> None:
+        """Make a client of every endpoint that the jobs name. Raises UserError with every fault found."""
+        problems: list[str] = []
+        first: UserError | None = None
+        for name in dict.fromkeys(end for job in jobs for end in (job.source.endpoint, job.target.endpoint)):
+            try:
+                self._client(name)
+            except UserError as error:
+                first = first or error
+                problems += [f"endpoint {name}: {one}" for one in error.problems or (error.message,)]
+        if first is not None:
+            if len(problems) == 1:
+                raise first
+            raise UserError(
+                "some endpoints cannot be used", problems=problems, code=first.code, remedy=first.remedy
+            )
+
+    def endpoint(self, name: str) -> Endpoint:
+        try:
+            return self._project.endpoints[name]
+        except KeyError:
+            raise UserError(
+                f"no endpoint is called {name!r}",
+                code="unknown_endpoint",
+                remedy="see [endpoints] in the project file",
+            ) from None
+
+    def open_source(self, job: Job) -> Source:
+        box = job.source
+        inner = self._client(box.endpoint).source(box)
+        traced = TracedSource(inner, self._trace(box.endpoint))
+        throttled = ThrottledSource(traced, self._governor(box.endpoint), _lane(box), job.id)
+        return RetryingSource(throttled, self._patient(box, job.id))
+
+    def open_target(self, job: Job) -> Target:
+        box = job.target
+        inner = self._client(box.endpoint).target(box)
+        traced = TracedTarget(inner, self._trace(box.endpoint))
+        throttled = ThrottledTarget(traced, self._governor(box.endpoint), _lane(box), job.id)
+        return RetryingTarget(throttled, self._patient(box, job.id))
+
+    def look_at_target(self, job: Job) -> Target:
+        """The target for those who only read."""
+        return DryRunTarget(self.open_target(job))
+
+    @property
+    def traces(self) -> Mapping[str, Trace]:
+        return dict(self._traces)
+
+    def close(self) -> None:
+        with self._lock:
+            clients, self._clients = list(self._clients.items()), {}
+        for name, client in clients:
+            try:
+                client.close()
+            except Exception:
+                log.warning("endpoint %s did not close cleanly", name, exc_info=True)
+        for trace in self._traces.values():
+            log.info("calls of %s: %s; errors: %s", trace.endpoint, trace.calls, trace.errors or "none")
+
+    def _client(self, name: str) -> Client:
+        with self._lock:
+            client = self._clients.get(name)
+            if client is None:
+                endpoint = self.endpoint(name)
+                context = Context(self.clock, self._secrets, self._emit, self._interactive)
+                client = self._clients[name] = connect_for(endpoint.kind)(endpoint, context)
+            return client
+
+    def _governor(self, name: str) -> Governor:
+        with self._lock:
+            governor = self._governors.get(name)
+            if governor is None:
+                governor = self._governors[name] = Governor(
+                    name,
+                    self.endpoint(name).limits,
+                    self.clock,
+                    emit=self._emit,
+                    stopped=lambda: self._stop.requested,
+                )
+            return governor
+
+    def _trace(self, name: str) -> Trace:
+        with self._lock:
+            return self._traces.setdefault(name, Trace(name))
+
+    def _patient(self, box: Mailbox, job: str) -> Patience:
+        key = (box.endpoint, _lane(box), job)
+        with self._lock:
+            patience = self._patience.get(key)
+            if patience is None:
+                patience = self._patience[key] = Patience(
+                    self.endpoint(box.endpoint).limits,
+                    self.clock,
+                    emit=self._emit,
+                    endpoint=box.endpoint,
+                    job=job,
+                    stopped=lambda: self._stop.requested,
+                )
+            return patience
+
+
+def _lane(box: Mailbox) -> str:
+    return box.address.casefold()
+
+
+# ----------------------------------------------------------------------- run
+
+
+def run(
+    project: ProjectLike,
+    jobs: Sequence[Job],
+    settings: RunSettings,
+    emit: Emit,
+    stop: Stop | None = None,
+    *,
+    clock: Clock | None = None,
+    secrets: Secrets | None = None,
+    interactive: bool = False,
+) -> int:
+    """Copy the mailboxes; returns the exit code. Raises UserError or RunError when nothing could be started."""
+    stop = stop or Stop()
+    if settings.dry_run:
+        return _dry_run(
+            project, jobs, settings, emit, stop, clock=clock, secrets=secrets, interactive=interactive
+        )
+    room = Room(project, emit, stop, clock=clock, secrets=secrets, interactive=interactive)
+    ledger: Ledger | None = None
+    try:
+        room.connect(jobs)
+        ledger = Ledger.open(project.ledger, clock=clock or SystemClock())
+        tools = Tools(
+            ledger=ledger,
+            settings=settings,
+            clock=room.clock,
+            stop=stop,
+            emit=emit,
+            open_source=room.open_source,
+            open_target=room.open_target,
+            map_folders=map_by_rules(project.folders),
+            same_content=same_content(),
+        )
+        return running.run(jobs, tools)
+    finally:
+        if not stop.now:  # else threads still hang in calls, and everything durable is durable
+            room.close()
+            if ledger is not None:
+                ledger.close()
+
+
+def _dry_run(
+    project: ProjectLike,
+    jobs: Sequence[Job],
+    settings: RunSettings,
+    emit: Emit,
+    stop: Stop,
+    *,
+    clock: Clock | None,
+    secrets: Secrets | None,
+    interactive: bool,
+) -> int:
+    now = (clock or SystemClock()).now
+    emit(RunStarted(0, tuple(job.id for job in jobs), settings.passname, True, now()))
+    surveys = survey(
+        project, jobs, settings, emit, stop, clock=clock, secrets=secrets, interactive=interactive
+    )
+    if stop.requested:
+        code = running.INTERRUPTED
+    elif any(found.error for found in surveys):
+        code = running.UNFINISHED
+    else:
+        code = running.DONE
+    emit(RunFinished(0, code, now()))
+    return code
+
+
+# -------------------------------------------------------------------- survey
+
+
+def survey(
+    project: ProjectLike,
+    jobs: Sequence[Job],
+    settings: RunSettings,
+    emit: Emit,
+    stop: Stop | None = None,
+    *,
+    clock: Clock | None = None,
+    secrets: Secrets | None = None,
+    interactive: bool = False,
+) -> list[MailboxSurvey]:
+    """What a run would do, for every job that was reached before a stop. The ledger is read if there is one."""
+    stop = stop or Stop()
+    now = (clock or SystemClock()).now
+    with Room(project, emit, stop, clock=clock, secrets=secrets, interactive=interactive) as room:
+        room.connect(jobs)
+        ledger = _ledger_to_read(project, clock)
+        try:
+
+            def one(job: Job) -> MailboxSurvey:
+                emit(JobStarted(job.id, job.source.address, job.target.address, now()))
+                found = _with_both(
+                    room,
+                    job,
+                    lambda source, target: survey_mailbox(
+                        job, source, target, ledger, settings, map_by_rules(project.folders)
+                    ),
+                    lambda error: MailboxSurvey(
+                        job, error=words_of(error), code=error.code, remedy=error.remedy
+                    ),
+                )
+                taken = [folder for folder in found.folders if folder.folder_skipped is None]
+                emit(FoldersListed(job.id, len(taken), found.items, found.octets))
+                state = "error" if found.error else "done"
+                emit(JobFinished(job.id, state, now(), found.error, found.code, found.remedy))
+                return found
+
+            results = pool.each(
+                "survey", jobs, one, at_once=settings.mailboxes, stopped=lambda: stop.requested
+            )
+        finally:
+            if ledger is not None:
+                ledger.close()
+    return [found for found in results if found is not None]
+
+
+# --------------------------------------------------------------------- check
+
+
+@dataclass(frozen=True, slots=True)
+class SideCheck:
+    """One mailbox, opened. error, code and remedy when that did not work."""
+
+    mailbox: Mailbox
+    product: str = ""
+    identity: str = ""
+    findings: tuple[Finding, ...] = ()
+    error: str = ""
+    code: str = ""
+    remedy: str = ""
+
+    @property
+    def ok(self) -> bool:
+        return not self.error and all(finding.level != "blocker" for finding in self.findings)
+
+
+@dataclass(frozen=True, slots=True)
+class JobCheck:
+    job: Job
+    source: SideCheck
+    target: SideCheck
+
+    @property
+    def ok(self) -> bool:
+        return self.source.ok and self.target.ok
+
+
+@dataclass(frozen=True, slots=True)
+class CanaryCheck:
+    """What one target endpoint accepts, found out in one of its mailboxes."""
+
+    endpoint: str
+    address: str
+    verdicts: tuple[Sung, ...] = ()
+    error: str = ""
+    code: str = ""
+    remedy: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Mail must be taken; other kinds that are not are left out by name."""
+        return not self.error and any(sung.accepted for sung in self.verdicts if sung.kind is Kind.MAIL)
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    jobs: tuple[JobCheck, ...]
+    canaries: tuple[CanaryCheck, ...] = ()
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def ok(self) -> bool:
+        return all(job.ok for job in self.jobs) and all(canary.ok for canary in self.canaries)
+
+
+def check(
+    project: ProjectLike,
+    jobs: Sequence[Job],
+    settings: RunSettings,
+    emit: Emit,
+    stop: Stop | None = None,
+    *,
+    canary: bool = True,
+    clock: Clock | None = None,
+    secrets: Secrets | None = None,
+    interactive: bool = False,
+) -> CheckResult:
+    """Open both sides of every job, ask one mailbox of every target endpoint by a canary, remember its verdicts."""
+    stop = stop or Stop()
+    with Room(project, emit, stop, clock=clock, secrets=secrets, interactive=interactive) as room:
+        room.connect(jobs)
+
+        def one(job: Job) -> JobCheck:
+            return JobCheck(
+                job,
+                _probe(job.source, lambda: room.open_source(job)),
+                _probe(job.target, lambda: room.open_target(job)),
+            )
+
+        done = pool.each("check", jobs, one, at_once=settings.mailboxes, stopped=lambda: stop.requested)
+        checks = [found for found in done if found is not None]
+        canaries: list[CanaryCheck] = []
+        notes: list[str] = []
+        for name in dict.fromkeys(found.job.target.endpoint for found in checks):
+            chosen = next((c.job for c in checks if c.job.target.endpoint == name and c.target.ok), None)
+            if chosen is None or stop.requested:
+                continue
+            if not canary:
+                notes.append(f"{name}: not asked what it accepts (--no-canary)")
+                continue
+            asked = _ask(room, chosen, project, emit, clock)
+            if asked is not None:
+                canaries.append(asked)
+    return CheckResult(tuple(checks), tuple(canaries), tuple(notes))
+
+
+def _probe(mailbox: Mailbox, open_box: Callable[[], Source | Target]) -> SideCheck:
+    try:
+        box = open_box()
+        try:
+            probe = box.probe()
+        finally:
+            box.close()
+    except RunError:
+        raise
+    except Exception as error:  # noqa: BLE001 - one mailbox's trouble is its row's, logged by _known
+        known = _known(error)
+        return SideCheck(mailbox, error=words_of(known), code=known.code, remedy=known.remedy)
+    return SideCheck(mailbox, probe.product, probe.identity, probe.findings)
+
+
+def _ask(room: Room, job: Job, project: ProjectLike, emit: Emit, clock: Clock | None) -> CanaryCheck | None:
+    """None where the adapter's own word is enough."""
+    endpoint = room.endpoint(job.target.endpoint)
+    address = job.target.address
+    try:
+        target = room.open_target(job)
+        try:
+            if not target.traits.canary:
+                return None
+            verdicts = sing(target, address, canary_items(), emit)
+        finally:
+            target.close()
+    except RunError:
+        raise
+    except Exception as error:  # noqa: BLE001 - one mailbox's trouble is its row's, logged by _known
+        known = _known(error)
+        return CanaryCheck(
+            endpoint.name, address, error=words_of(known), code=known.code, remedy=known.remedy
+        )
+    with Ledger.open(project.ledger, clock=clock or SystemClock()) as ledger:
+        ledger.drop_verdicts(endpoint.name)
+        for sung in verdicts:
+            ledger.put_verdict(
+                endpoint.name, endpoint.tenant, sung.origin, sung.kind, sung.accepted, sung.detail
+            )
+    return CanaryCheck(endpoint.name, address, tuple(verdicts))
+
+
+def canary_items() -> Mapping[Kind, Item]:
+    from migrator.formats.canary import samples
+
+    return samples()
+
+
+# -------------------------------------------------------------------- verify
+
+
+def verify(
+    project: ProjectLike,
+    jobs: Sequence[Job],
+    settings: RunSettings,
+    emit: Emit,
+    stop: Stop | None = None,
+    *,
+    sample: int | None = SAMPLE,
+    clock: Clock | None = None,
+    secrets: Secrets | None = None,
+    interactive: bool = False,
+) -> list[MailboxVerdict]:
+    """Compare source, ledger and target of every job that was reached before a stop.
+
+    sample: items per mailbox that are compared by content: None for all, 0 for none.
+    """
+    stop = stop or Stop()
+    now = (clock or SystemClock()).now
+    compare = stream_compare()
+    with (
+        Ledger.open(project.ledger, clock=clock or SystemClock(), read_only=True) as ledger,
+        Room(project, emit, stop, clock=clock, secrets=secrets, interactive=interactive) as room,
+    ):
+        room.connect(jobs)
+
+        def one(job: Job) -> MailboxVerdict:
+            emit(JobStarted(job.id, job.source.address, job.target.address, now()))
+            found = _with_both(
+                room,
+                job,
+                lambda source, target: verify_mailbox(
+                    job, source, target, ledger, compare=compare, sample=sample
+                ),
+                lambda error: MailboxVerdict(
+                    job, error=words_of(error), code=error.code, remedy=error.remedy
+                ),
+            )
+            state = "error" if found.error else "done" if found.ok else "partial"
+            emit(JobFinished(job.id, state, now(), found.error, found.code, found.remedy))
+            return found
+
+        results = pool.each("verify", jobs, one, at_once=settings.mailboxes, stopped=lambda: stop.requested)
+    return [found for found in results if found is not None]
+
+
+# --------------------------------------------------------------------- parts
+
+
+def _with_both(
+    room: Room,
+    job: Job,
+    work: Callable[[Source, Target], T],
+    failed: Callable[[MigratorError], T],
+) -> T:
+    """Open both sides to read and close them again; what goes wrong on the way is that mailbox's own result."""
+    try:
+        source = room.open_source(job)
+        try:
+            target = room.look_at_target(job)
+            try:
+                return work(source, target)
+            finally:
+                target.close()
+        finally:
+            source.close()
+    except RunError:
+        raise
+    except Exception as error:  # noqa: BLE001 - one mailbox's trouble is its own, logged by _known
+        return failed(_known(error))
+
+
+def _known(error: Exception) -> MigratorError:
+    if isinstance(error, MigratorError):
+        return error
+    log.exception("unexpected", exc_info=error)
+    return error_of(error)
+
+
+def _ledger_to_read(project: ProjectLike, clock: Clock | None) -> Ledger | None:
+    if not project.ledger.exists():
+        return None
+    return Ledger.open(project.ledger, clock=clock or SystemClock(), read_only=True)
+
+
+def stream_compare() -> Compare | None:
+    """How two item streams are compared property by property, where this installation can."""
+    return None
+
+
+def same_content() -> SameContent | None:
+    """Whether two item streams hold the same item, for items in doubt that nothing else tells apart."""
+    compare = stream_compare()
+    if compare is None:
+        return None
+
+    def same(one: bytes, two: bytes) -> bool | None:
+        try:
+            return all(difference.volatile for difference in compare(one, two))
+        except MigratorError:
+            return None
+
+    return same

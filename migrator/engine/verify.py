@@ -1,0 +1,415 @@
+"""Source, ledger and target compared, after a run. Reads only.
+
+Three levels, each resting on the one before:
+
+1 counts and octets per folder: what the source lists now, what the ledger accounts for, what the target lists now;
+2 every item by what both listings tell: is it there, Message-ID, class, dates, read and draft state, size class;
+3 a sample (or all) by content: both sides export the item's own stream and the properties are compared one by one.
+
+The balance closes when every item that the source lists is copied, present, skipped for a reason or failed with a code, and
+every copied or present one is in the target. An item that came, changed or went at the source since the run is told as such:
+it is no fault of the copy, and the next run takes it.
+"""
+
+from __future__ import annotations
+
+import heapq
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from hashlib import blake2b
+from typing import Any
+
+from migrator.engine.job import refuse_blockers, words_of
+from migrator.engine.tools import error_of
+from migrator.errors import JobError, MigratorError
+from migrator.formats.fingerprint import bare_message_id
+from migrator.interfaces import Reader, Source, Target
+from migrator.ledger import Entry, FolderRow, Ledger
+from migrator.model import Checkpoint, Folder, FolderPath, Format, Item, ItemRef, Job, Kind, SkipReason, State
+
+log = logging.getLogger(__name__)
+
+SAMPLE = 100
+DIFFERENCES_MOST = 10_000
+"""Per mailbox: a mailbox in which everything differs is told by its counts."""
+_SECOND = timedelta(seconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class PropertyDifference:
+    """volatile: expected to differ (computed by the store, say); why: the reason then."""
+
+    name: str
+    source: str
+    target: str
+    volatile: bool = False
+    why: str = ""
+
+
+Compare = Callable[[bytes, bytes], Sequence[PropertyDifference]]
+"""Two item streams (base64 of FastTransfer), source and target → what differs. Raises ItemError for one that is unreadable."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One property of one item. `what` is "missing" (property then is "item") or "changed"."""
+
+    folder: FolderPath
+    source_id: str
+    target_id: str
+    message_id: str
+    item_class: str
+    received: datetime | None
+    what: str
+    property: str
+    source: str
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class FolderVerdict:
+    path: FolderPath
+    target_path: FolderPath
+    kind: Kind
+    folder_skipped: SkipReason | None = None
+    source_items: int = 0
+    source_octets: int = 0
+    copied: int = 0  # by the ledger, of items that the source lists now
+    present: int = 0
+    skipped: int = 0
+    failed: int = 0
+    in_doubt: int = 0
+    new: int = 0  # at the source since the run: not in the ledger
+    changed: int = 0  # at the source since the run: copied in an older version
+    gone: int = 0  # from the source since the run: in the ledger still
+    target_items: int = 0
+    target_octets: int = 0
+    extra: int = 0  # in the target, and not ours
+    missing: int = 0  # ours by the ledger, and not in the target
+    compared: int = 0  # items whose listed properties were compared
+
+    @property
+    def closes(self) -> bool:
+        accounted = self.copied + self.present + self.skipped + self.failed
+        return self.folder_skipped is not None or (
+            self.source_items == accounted + self.new and not self.missing and not self.in_doubt
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class MailboxVerdict:
+    """differences: at most DIFFERENCES_MOST; different counts the items that have any, compared by content included."""
+
+    job: Job
+    folders: tuple[FolderVerdict, ...] = ()
+    differences: tuple[Difference, ...] = ()
+    different: int = 0
+    sampled: int = 0  # items compared by content
+    volatile: Mapping[str, int] = field(
+        default_factory=dict
+    )  # property → items in which it differed as expected
+    content: str = ""  # why content was not compared, or ""
+    error: str = ""
+    code: str = ""
+    remedy: str = ""
+
+    @property
+    def closes(self) -> bool:
+        return not self.error and all(folder.closes for folder in self.folders)
+
+    @property
+    def ok(self) -> bool:
+        return self.closes and not self.different
+
+
+def verify_mailbox(
+    job: Job,
+    source: Source,
+    target: Target,
+    ledger: Ledger,
+    *,
+    compare: Compare | None = None,
+    sample: int | None = SAMPLE,
+) -> MailboxVerdict:
+    """Compare one mailbox pair. sample: how many items by content, None for all; chosen by a digest of their ids, so that
+    the same items are chosen every time."""
+    work = _Verifying(job, source, target, ledger, compare, sample)
+    try:
+        work.run()
+    except Exception as error:
+        if not isinstance(error, MigratorError):
+            log.exception("job %s could not be verified", job.id)
+        known = error if isinstance(error, MigratorError) else error_of(error)
+        return work.verdict(known)
+    return work.verdict(None)
+
+
+class _Verifying:
+    def __init__(
+        self,
+        job: Job,
+        source: Source,
+        target: Target,
+        ledger: Ledger,
+        compare: Compare | None,
+        sample: int | None,
+    ) -> None:
+        self.job = job
+        self.source = source
+        self.target = target
+        self.ledger = ledger
+        self.compare = compare
+        self.sample = sample
+        self.folders: list[FolderVerdict] = []
+        self.differences: list[Difference] = []
+        self.different: set[str] = set()
+        self.sampled = 0
+        self.volatile: dict[str, int] = {}
+        self.content = ""
+        self.in_ledger: dict[str, int] = {}
+        # Of all candidates the ones with the smallest digests; the heap holds negated ones, largest digest on top.
+        self.chosen: list[tuple[int, str, ItemRef, str, FolderPath]] = []
+
+    def verdict(self, error: MigratorError | None) -> MailboxVerdict:
+        return MailboxVerdict(
+            self.job,
+            tuple(self.folders),
+            tuple(self.differences),
+            len(self.different),
+            self.sampled,
+            dict(self.volatile),
+            self.content,
+            "" if error is None else words_of(error),
+            "" if error is None else error.code,
+            "" if error is None else error.remedy,
+        )
+
+    def run(self) -> None:
+        refuse_blockers("source", self.source.probe())
+        refuse_blockers("target", self.target.probe())
+        rows = self.ledger.folders(self.job.id)
+        if not rows:
+            raise JobError(
+                "nothing of this mailbox is in the ledger yet",
+                code="not_run",
+                remedy="Run `migrator run` first.",
+            )
+        self.in_ledger = {b.folder_id: b.seen for b in self.ledger.balance() if b.job_id == self.job.id}
+        listed = {folder.id: folder for folder in self.source.folders()}
+        for target_id in dict.fromkeys(row.target_id for row in rows):
+            there = self._target_items(next(row for row in rows if row.target_id == target_id))
+            ours: set[str] = set()
+            shared = [row for row in rows if row.target_id == target_id]
+            for row in shared:
+                ours |= self.ledger.claimed_targets(self.job.id, row.source_id)
+            extra = sum(1 for item_id in there if item_id not in ours)
+            for number, row in enumerate(shared):
+                # What is in the target beside ours is told once, at the first of the folders that go there.
+                self._folder(row, listed.get(row.source_id), there, extra if number == 0 else 0)
+        for folder in listed.values():
+            if folder.id not in {row.source_id for row in rows}:
+                self.folders.append(
+                    FolderVerdict(
+                        folder.path,
+                        (),
+                        folder.kind,
+                        source_items=folder.total or 0,
+                        source_octets=folder.size or 0,
+                        new=folder.total or 0,
+                    )
+                )
+        self._contents()
+
+    def _target_items(self, row: FolderRow) -> dict[str, ItemRef]:
+        if not row.target_id:
+            return {}
+        folder = Folder(row.target_id, row.target_path, row.kind, row.folder_class)
+        try:
+            return {ref.id: ref for ref in _all(self.target, folder)}
+        except JobError as error:
+            if error.code != "folder_gone":
+                raise
+            return {}  # every item of it is then told as missing
+
+    def _folder(
+        self, row: FolderRow, folder: Folder | None, there: Mapping[str, ItemRef], extra: int
+    ) -> None:
+        if row.skipped is not None:
+            total = folder.total if folder is not None else row.total
+            self.folders.append(FolderVerdict(row.path, (), row.kind, row.skipped, source_items=total or 0))
+            return
+        count: dict[str, Any] = dict.fromkeys(
+            ("source_items", "source_octets", "copied", "present", "skipped", "failed", "in_doubt"), 0
+        )
+        count |= {"new": 0, "changed": 0, "missing": 0, "compared": 0, "target_octets": 0, "target_items": 0}
+        seen = 0
+        for refs in _batches(_all(self.source, folder) if folder is not None else ()):
+            entries = self.ledger.entries(self.job.id, refs)
+            for ref in refs:
+                count["source_items"] += 1
+                count["source_octets"] += ref.size or 0
+                entry = entries.get(ref.id)
+                if entry is None:
+                    count["new"] += 1
+                    continue
+                seen += 1
+                self._item(row, ref, entry, there, count)
+        in_ledger = self.in_ledger.get(row.source_id, 0)
+        self.folders.append(
+            FolderVerdict(
+                row.path, row.target_path, row.kind, gone=max(0, in_ledger - seen), extra=extra, **count
+            )
+        )
+
+    def _item(
+        self,
+        row: FolderRow,
+        ref: ItemRef,
+        entry: Entry,
+        there: Mapping[str, ItemRef],
+        count: dict[str, int],
+    ) -> None:
+        if entry.state is State.SENDING:
+            count["in_doubt"] += 1
+            return
+        count[entry.state.value] += 1
+        if entry.state not in (State.COPIED, State.PRESENT):
+            return
+        other = there.get(entry.target_id)
+        if other is None:
+            count["missing"] += 1
+            self._differ(row.path, ref, entry.target_id, "missing", "item", "there", "not there")
+            return
+        count["target_items"] += 1
+        count["target_octets"] += other.size or 0
+        if ref.version != entry.version:
+            count["changed"] += 1
+            return
+        count["compared"] += 1
+        for name, one, two in compare_listed(ref, other):
+            self._differ(row.path, ref, other.id, "changed", name, one, two)
+        self._maybe_choose(ref, other.id, row.path)
+
+    def _differ(
+        self, path: FolderPath, ref: ItemRef, target_id: str, what: str, name: str, one: str, two: str
+    ) -> None:
+        self.different.add(ref.id)
+        if len(self.differences) < DIFFERENCES_MOST:
+            self.differences.append(
+                Difference(
+                    path,
+                    ref.id,
+                    target_id,
+                    ref.message_id,
+                    ref.item_class,
+                    ref.received,
+                    what,
+                    name,
+                    one,
+                    two,
+                )
+            )
+
+    # ----------------------------------------------------------- by content
+
+    def _maybe_choose(self, ref: ItemRef, target_id: str, path: FolderPath) -> None:
+        if self.compare is None or self.sample == 0:
+            return
+        rank = int.from_bytes(blake2b(ref.id.encode("utf-8", "surrogatepass"), digest_size=8).digest())
+        entry = (-rank, ref.id, ref, target_id, path)
+        if self.sample is None or len(self.chosen) < self.sample:
+            heapq.heappush(self.chosen, entry)
+        elif entry > self.chosen[0]:
+            heapq.heapreplace(self.chosen, entry)
+
+    def _contents(self) -> None:
+        if self.compare is None:
+            self.content = "streams are not compared"
+            return
+        for side, box in (("source", self.source), ("target", self.target)):
+            if Format.FTS not in box.traits.formats:
+                self.content = f"the {side} cannot give an item's own stream"
+                return
+        for _, _, ref, target_id, path in sorted(self.chosen, reverse=True):
+            one = _stream(self.source, ref)
+            two = _stream(self.target, ItemRef(target_id, path, ref.kind, ""))
+            if one is None or two is None:
+                self._differ(path, ref, target_id, "changed", "content", _said(one), _said(two))
+                continue
+            self.sampled += 1
+            try:
+                found = self.compare(one, two)
+            except MigratorError as error:
+                self._differ(path, ref, target_id, "changed", "content", "readable", error.message)
+                continue
+            for difference in found:
+                if difference.volatile:
+                    self.volatile[difference.name] = self.volatile.get(difference.name, 0) + 1
+                else:
+                    self._differ(
+                        path, ref, target_id, "changed", difference.name, difference.source, difference.target
+                    )
+
+
+def compare_listed(one: ItemRef, two: ItemRef) -> Iterator[tuple[str, str, str]]:
+    """(property, source, target) for what both listings tell and tell differently."""
+    if one.message_id and bare_message_id(one.message_id) != bare_message_id(two.message_id):
+        yield "Message-ID", one.message_id, two.message_id
+    if one.item_class and two.item_class and one.item_class.casefold() != two.item_class.casefold():
+        yield "class", one.item_class, two.item_class
+    if one.kind is Kind.MAIL:
+        # Other kinds carry the time at which the store took them.
+        for name, first, second in (
+            ("received", one.received, two.received),
+            ("sent", one.sent, two.sent),
+        ):
+            if first is not None and second is not None and abs(first - second) > _SECOND:
+                yield name, first.isoformat(), second.isoformat()
+    for name, flag, other in (("read", one.seen, two.seen), ("draft", one.draft, two.draft)):
+        if flag is not None and other is not None and flag is not other:
+            yield name, str(flag).lower(), str(other).lower()
+    if one.size and two.size and not _alike_in_size(one.size, two.size):
+        yield "size", str(one.size), str(two.size)
+
+
+def _alike_in_size(one: int, two: int) -> bool:
+    """Every system counts sizes its own way: half to double, and 16 KiB, are the same class."""
+    return 0.5 <= two / one <= 2.0 or abs(two - one) <= 16_384
+
+
+def _all(box: Reader, folder: Folder) -> Iterator[ItemRef]:
+    after: Checkpoint | None = None
+    while True:
+        page = box.page(folder, after)
+        yield from (ref for ref in page.refs if not ref.gone)
+        if page.last:
+            return
+        if not page.refs and page.checkpoint == after:
+            raise JobError("the listing of a folder does not go on", code="no_progress")
+        after = page.checkpoint
+
+
+def _batches(refs: Iterable[ItemRef], most: int = 400) -> Iterator[list[ItemRef]]:
+    batch: list[ItemRef] = []
+    for ref in refs:
+        batch.append(ref)
+        if len(batch) >= most:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _stream(box: Reader, ref: ItemRef) -> bytes | None:
+    (result,) = box.export([ref], Format.FTS)
+    if not isinstance(result, Item):
+        return None
+    data = b"".join(result.content.pieces())
+    result.content.release()
+    return data
+
+
+def _said(stream: bytes | None) -> str:
+    return "not readable" if stream is None else f"{len(stream)} octets"
