@@ -115,7 +115,7 @@ def get_attachment(session: Session, request: etree._Element) -> list[bytes]:
             body = element("t:ItemAttachment", common + fields.render(view, wanted))
         return success("GetAttachment", element("m:Attachments", body))
 
-    return session.each("GetAttachment", asked_ids, one, empty=b"<m:Attachments/>")
+    return session.each("GetAttachment", asked_ids, one)
 
 
 def create_attachment(session: Session, request: etree._Element) -> list[bytes]:
@@ -135,7 +135,7 @@ def create_attachment(session: Session, request: etree._Element) -> list[bytes]:
             "CreateAttachment", element("m:Attachments", element(tag, _rooted(session, item, number)))
         )
 
-    return session.each("CreateAttachment", wanted, one, empty=b"<m:Attachments/>")
+    return session.each("CreateAttachment", wanted, one)
 
 
 def _rooted(session: Session, item: LabItem, number: int) -> bytes:

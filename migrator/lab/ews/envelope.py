@@ -218,24 +218,37 @@ def success(operation: str, body: bytes) -> bytes:
     )
 
 
-def error(
-    operation: str,
-    refused: Refused,
-    *,
-    body: bytes = b"",
-    response_class: str = "Error",
-    tag: str = "",
-) -> bytes:
-    """A ResponseMessage that tells of an error. body: the empty container that some operations still send."""
-    name = (tag or f"m:{operation}ResponseMessage").encode("ascii")
+_EMPTY = {
+    name: f"<m:{holder}/>".encode()
+    for holder, names in (
+        ("Items", "GetItem CreateItem UpdateItem MoveItem CopyItem"),
+        ("Folders", "GetFolder CreateFolder UpdateFolder MoveFolder"),
+        ("Attachments", "GetAttachment CreateAttachment"),
+    )
+    for name in names.split()
+}
+"""What these operations send even with an error."""
+
+
+def error(operation: str, refused: Refused, *, body: bytes = b"", response_class: str = "Error") -> bytes:
+    """A ResponseMessage that tells of an error. body: what follows the code, where it is not an empty list."""
+    name = operation.encode("ascii")
     values = b"".join(
         b'<t:Value Name="%b">%b</t:Value>' % (text(key), text(value)) for key, value in refused.values
     )
     more = element("m:MessageXml", values) if values else b""
     return (
-        b'<%b ResponseClass="%b"><m:MessageText>%b</m:MessageText><m:ResponseCode>%b</m:ResponseCode>'
-        b"<m:DescriptiveLinkKey>0</m:DescriptiveLinkKey>%b%b</%b>"
-        % (name, response_class.encode(), text(refused.text), refused.code.encode(), more, body, name)
+        b'<m:%bResponseMessage ResponseClass="%b"><m:MessageText>%b</m:MessageText><m:ResponseCode>%b</m:ResponseCode>'
+        b"<m:DescriptiveLinkKey>0</m:DescriptiveLinkKey>%b%b</m:%bResponseMessage>"
+        % (
+            name,
+            response_class.encode(),
+            text(refused.text),
+            refused.code.encode(),
+            more,
+            body or _EMPTY.get(operation, b""),
+            name,
+        )
     )
 
 

@@ -8,7 +8,7 @@ Facts this module rests on (MS-OXWSFOLD; answers recorded from Exchange 2010 and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ from lxml import etree
 from migrator.lab.ews import extended, find
 from migrator.lab.ews.envelope import M, Refused, T, element, success
 from migrator.lab.ews.session import Session, at_least, folder_element
-from migrator.lab.store import LabFolder
+from migrator.lab.store import LabFolder, LabItem
 from migrator.mapi import item as mapi
 
 _RIGHTS = (
@@ -152,13 +152,24 @@ _FIELDS: dict[str, Callable[[Session, LabFolder, str], bytes]] = {
     "ParentFolderId": _parent,
     "FolderClass": lambda s, f, n: element("t:FolderClass", f.folder_class) if f.folder_class else b"",
     "DisplayName": lambda s, f, n: element("t:DisplayName", f.name),
-    "TotalCount": lambda s, f, n: b"<t:TotalCount>%d</t:TotalCount>" % f.total,
+    "TotalCount": lambda s, f, n: b"<t:TotalCount>%d</t:TotalCount>" % total(f),
     "ChildFolderCount": lambda s, f, n: b"<t:ChildFolderCount>%d</t:ChildFolderCount>" % len(f.children),
     "EffectiveRights": lambda s, f, n: _RIGHTS,
     "DistinguishedFolderId": _role,
     "PermissionSet": _permissions,
     "UnreadCount": _unread,
 }
+
+
+def found_by(folder: LabFolder) -> Iterator[LabItem]:
+    """What a search folder finds here: all unread items of the visible folders."""
+    for other in folder.mailbox.visible():
+        if not other.search and other.unread:
+            yield from (item for item in other.items.values() if not item.read and not item.associated)
+
+
+def total(folder: LabFolder) -> int:
+    return sum(1 for _ in found_by(folder)) if folder.search else folder.total
 
 
 def _path(folder: LabFolder) -> str:
@@ -181,7 +192,7 @@ _PROPERTIES: dict[int, tuple[int, Callable[[Session, LabFolder], Any]]] = {
     0x0E08: (mapi.INT64, lambda s, f: f.octets),
     0x3001: (mapi.STRING, lambda s, f: f.name),
     0x3601: (mapi.INT32, lambda s, f: 2 if f.search else 0 if f.parent is None else 1),
-    0x3602: (mapi.INT32, lambda s, f: f.total),
+    0x3602: (mapi.INT32, lambda s, f: total(f)),
     0x3603: (mapi.INT32, lambda s, f: f.unread),
     0x3617: (mapi.INT32, lambda s, f: f.fai_total),
     0x360A: (mapi.BOOLEAN, lambda s, f: bool(f.children)),
@@ -206,7 +217,7 @@ def get_folder(session: Session, request: etree._Element) -> list[bytes]:
     def one(asked: etree._Element) -> bytes:
         return success("GetFolder", element("m:Folders", render(session, session.folder(asked), wanted)))
 
-    return session.each("GetFolder", wanted_ids, one, empty=b"<m:Folders/>")
+    return session.each("GetFolder", wanted_ids, one)
 
 
 def descendants(folder: LabFolder) -> Iterable[LabFolder]:
@@ -298,7 +309,7 @@ def create_folder(session: Session, request: etree._Element) -> list[bytes]:
         folder.extra[EXTRA] = {path.key: (path.type, value) for path, value in kept}
         return success("CreateFolder", element("m:Folders", _bare(session, folder)))
 
-    return session.each("CreateFolder", folders, one, empty=b"<m:Folders/>")
+    return session.each("CreateFolder", folders, one)
 
 
 def _bare(session: Session, folder: LabFolder) -> bytes:
@@ -342,7 +353,7 @@ def update_folder(session: Session, request: etree._Element) -> list[bytes]:
                 raise Refused("ErrorInvalidPropertySet", "Set action is invalid for property.")
         return success("UpdateFolder", element("m:Folders", _bare(session, folder)))
 
-    return session.each("UpdateFolder", changes, one, empty=b"<m:Folders/>")
+    return session.each("UpdateFolder", changes, one)
 
 
 def _delete_field(folder: LabFolder, uri: etree._Element) -> None:
@@ -369,7 +380,7 @@ def move_folder(session: Session, request: etree._Element) -> list[bytes]:
         session.world.exchange.move_folder(folder, target)
         return success("MoveFolder", element("m:Folders", _bare(session, folder)))
 
-    return session.each("MoveFolder", asked_ids, one, empty=b"<m:Folders/>")
+    return session.each("MoveFolder", asked_ids, one)
 
 
 def delete_folder(session: Session, request: etree._Element) -> list[bytes]:

@@ -81,6 +81,8 @@ def caller(world: World, account: Account, impersonation: tuple[str, str] | None
     box = _impersonated(world, *impersonation)
     if not account.may_impersonate(box.address):
         raise _denied()
+    if not box.enabled:
+        raise Fault("ErrorAccountDisabled", "The account is disabled.")
     rights: set[str] = set()
     for other in world.accounts.values():
         if other.mailbox and box.owns(other.mailbox):

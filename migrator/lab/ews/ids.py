@@ -15,6 +15,7 @@ Everything that arrives here may be forged: every decoder answers None for what 
 from __future__ import annotations
 
 import binascii
+import re
 import struct
 import uuid
 from base64 import b64decode, b64encode
@@ -55,37 +56,21 @@ class StoreId:
     attachments: tuple[int, ...] = ()
 
 
+_RUN = re.compile(rb"(.)\1{1,256}", re.DOTALL)
+_PACKED = re.compile(rb"(?:(.)\1.|(.)(?!\2))*", re.DOTALL)
+_PAIR = re.compile(rb"(.)\1(.)", re.DOTALL)
+
+
 def _compress(data: bytes) -> bytes:
-    out = bytearray()
-    i, end = 0, len(data)
-    while i < end:
-        byte = data[i]
-        run = 1
-        while i + run < end and data[i + run] == byte and run < 257:
-            run += 1
-        if run == 1:
-            out.append(byte)
-        else:
-            out += bytes((byte, byte, run - 2))
-        i += run
-    return bytes(out)
+    return _RUN.sub(lambda run: run[1] * 2 + bytes((len(run[0]) - 2,)), data)
 
 
 def _expand(data: bytes) -> bytes | None:
-    out = bytearray()
-    i, end = 0, len(data)
-    while i < end:
-        byte = data[i]
-        out.append(byte)
-        i += 1
-        if i < end and data[i] == byte:
-            if i + 1 >= end:
-                return None
-            out += bytes((byte,)) * (1 + data[i + 1])
-            i += 2
-        if len(out) > _LARGEST_ID:
-            return None
-    return bytes(out)
+    """None when a pair at the end lacks its count."""
+    if _PACKED.fullmatch(data) is None:
+        return None
+    # an id is short (`decode` sees to that), so its expanded form is too: at most 86 times as long
+    return _PAIR.sub(lambda pair: pair[1] * (2 + pair[2][0]), data)
 
 
 def _counter(number: int) -> bytes:

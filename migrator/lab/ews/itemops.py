@@ -9,13 +9,13 @@ Facts this module rests on (MS-OXWSCORE, MS-OXWSSRCH; recorded answers):
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any
 
 from lxml import etree
 
-from migrator.lab.ews import fields, find, writing
+from migrator.lab.ews import fields, find, folderops, writing
 from migrator.lab.ews.envelope import Fault, M, Refused, T, element, success
 from migrator.lab.ews.extended import read_time
 from migrator.lab.ews.identity import default_mailbox
@@ -37,7 +37,7 @@ def get_item(session: Session, request: etree._Element) -> list[bytes]:
         session.item_fault(item)
         return success("GetItem", element("m:Items", fields.render(fields.View(session, item), wanted)))
 
-    return session.each("GetItem", asked_ids, one, empty=_NO_ITEMS)
+    return session.each("GetItem", asked_ids, one)
 
 
 def find_item(session: Session, request: etree._Element) -> list[bytes]:
@@ -70,16 +70,16 @@ def find_item(session: Session, request: etree._Element) -> list[bytes]:
             total = 0
             page = find.page(request, "Item", 0, limit)
         elif tests or sorts:
-            views = [fields.View(session, item) for item in folder.newest(associated=associated)]
+            views = [fields.View(session, item) for item in contents(folder, associated=associated)]
             views = [view for view in views if all(test(view) for test in tests)]
             for read, descending in reversed(sorts):
                 views.sort(key=_key(read), reverse=descending)
             page = find.page(request, "Item", len(views), limit)
             views = views[page.start : page.end]
         else:
-            total = folder.fai_total if associated else folder.total
+            total = folder.fai_total if associated else folderops.total(folder)
             page = find.page(request, "Item", total, limit)
-            items = islice(folder.newest(associated=associated), page.start, page.end)
+            items = islice(contents(folder, associated=associated), page.start, page.end)
             views = [fields.View(session, item) for item in items]
         body = b"".join(fields.render(view, wanted) for view in views)
         return success(
@@ -87,6 +87,13 @@ def find_item(session: Session, request: etree._Element) -> list[bytes]:
         )
 
     return session.each("FindItem", parents, one)
+
+
+def contents(folder: LabFolder, *, associated: bool = False) -> Iterator[LabItem]:
+    """Newest first. A search folder shows items of other folders, under their own ids."""
+    if folder.search and not associated:
+        return iter(sorted(folderops.found_by(folder), key=lambda item: item.id, reverse=True))
+    return folder.newest(associated=associated)
 
 
 def _key(read: Callable[[fields.View], Any]) -> Callable[[fields.View], tuple[bool, Any]]:
@@ -165,7 +172,7 @@ def create_item(session: Session, request: etree._Element) -> list[bytes]:
         body = b"" if sends else _bare(session, item)
         return success("CreateItem", element("m:Items", body))
 
-    return session.each("CreateItem", items, one, empty=_NO_ITEMS)
+    return session.each("CreateItem", items, one)
 
 
 def _home(kind: str, disposition: str | None) -> str:
@@ -201,7 +208,7 @@ def update_item(session: Session, request: etree._Element) -> list[bytes]:
         body = element("m:Items", _bare(session, item))
         return success("UpdateItem", body + b"<m:ConflictResults><t:Count>0</t:Count></m:ConflictResults>")
 
-    return session.each("UpdateItem", changes, one, empty=_NO_ITEMS)
+    return session.each("UpdateItem", changes, one)
 
 
 def _read_flag(update: etree._Element) -> bool | None:
@@ -287,4 +294,4 @@ def _transport(session: Session, request: etree._Element, operation: str) -> lis
         made = store.move_item(item, target) if operation == "MoveItem" else store.copy_item(item, target)
         return success(operation, element("m:Items", _bare(session, made) if told else b""))
 
-    return session.each(operation, asked_ids, one, empty=_NO_ITEMS)
+    return session.each(operation, asked_ids, one)

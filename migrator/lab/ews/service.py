@@ -46,6 +46,8 @@ _SERVER = ("Server", "Microsoft-IIS/10.0")
 _PATH = "/ews/exchange.asmx"
 _ERROR_PAGE = "/ews/genericerrorpage.htm"
 
+_MOVED = "ews.moved"
+
 Operation = Callable[[Session, etree._Element], list[bytes]]
 
 _MESSAGES: dict[str, Operation] = {
@@ -250,6 +252,9 @@ async def _throttled(
             call.code = busy.code
             return _busy(asked, busy)
         response = _answer(world, asked, call)
+        # a mailbox that was moved answers from another back end afterwards
+        moved = mailbox.lower() in world.notes.get(_MOVED, ())
+        response.headers.append(("X-CalculatedBETarget", "mbx02.lab.test" if moved else "mbx01.lab.test"))
         if world.knobs.ews_gzip:
             response = gzipped(request, response)
         response.delay_s += delay_s
@@ -264,7 +269,7 @@ async def _throttled(
             app_id=asked.who.account.login,
             write=name in _WRITES,
             detail=detail,
-            word=lambda action: _worded(asked, action),
+            word=lambda action: _worded(world, asked, mailbox, action),
             work=work,
         )
     finally:
@@ -281,14 +286,14 @@ def _busy(asked: _Asked, busy: Busy) -> Response:
     return _told(asked, busy.code, busy.message, values, busy.shape)
 
 
-def _worded(asked: _Asked, action: Action) -> Response:
+def _worded(world: World, asked: _Asked, mailbox: str, action: Action) -> Response:
     """A scripted fault that has a response code."""
     if action.code == "ApplicationThrottled":  # a Graph word: here it is a busy server
         values = (("BackOffMilliseconds", str(action.back_off_ms or 2000)),)
         return _told(asked, "ErrorServerBusy", action.message, values, action.shape)
     response = _told(asked, action.code, action.message, action_values(action), action.shape)
     if action.code == "ErrorMailboxMoveInProgress":
-        response.headers.append(("X-CalculatedBETarget", "mbx02.lab.test"))
+        world.notes.setdefault(_MOVED, set()).add(mailbox.lower())
     return response
 
 
@@ -312,13 +317,30 @@ def _told(
         )
     else:
         refused = Refused(code, message, values=values)
-    count = 1
-    if name not in ("SyncFolderItems", "SyncFolderHierarchy", "ResolveNames", "GetUserConfiguration"):
-        lists = [
-            child for child in asked.envelope.operation if len(child) and not child.tag.endswith("Shape")
-        ]
-        count = max((len(child) for child in lists), default=1)
-    return _ok(envelope.answer(asked.profile, name, [envelope.error(name, refused)] * count))
+    messages = [envelope.error(name, refused)] * _expected(asked.envelope.operation)
+    return _ok(envelope.answer(asked.profile, name, messages))
+
+
+_LISTS = frozenset(
+    [
+        "FolderIds",
+        "ParentFolderIds",
+        "ItemIds",
+        "Items",
+        "Folders",
+        "FolderChanges",
+        "ItemChanges",
+        "AttachmentIds",
+        "Attachments",
+        "SourceIds",
+    ]
+)
+
+
+def _expected(operation: etree._Element) -> int:
+    """How many response messages a request gets: one per member of its list."""
+    lists = [len(child) for child in operation if etree.QName(child).localname in _LISTS]
+    return max(lists, default=1)
 
 
 # -- the operation
@@ -360,9 +382,9 @@ def _messages(session: Session, name: str, operation: etree._Element) -> list[by
     try:
         return _MESSAGES[name](session, operation)
     except Refused as refused:  # of the request as a whole: shape, target folder
-        return [session.refuse(name, refused)]
+        return [session.refuse(name, refused)] * _expected(operation)
     except StoreError as problem:
-        return [session.refuse(name, from_store(problem))]
+        return [session.refuse(name, from_store(problem))] * _expected(operation)
 
 
 def _exists(name: str, found: Profile) -> bool:
@@ -407,7 +429,6 @@ def _fault_response(problem: Fault, found: Profile) -> Response:
 
 def _ok(buffers: list[bytes]) -> Response:
     headers = [_SERVER, _XML, ("Cache-Control", "private"), ("request-id", str(uuid.uuid4()))]
-    headers.append(("X-CalculatedBETarget", "mbx01.lab.test"))
     return Response(200, headers, buffers)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TypeVar
 
 from lxml import etree
@@ -156,9 +157,6 @@ class Session:
         operation: str,
         things: Iterable[Made],
         make: Callable[[Made], bytes],
-        *,
-        empty: bytes = b"",
-        tag: str = "",
     ) -> list[bytes]:
         """A response message for every thing; what is refused or not found becomes an error message in its place.
 
@@ -168,24 +166,22 @@ class Session:
         stopped: Refused | None = None
         for thing in things:
             if stopped is not None:
-                messages.append(self.refuse(operation, stopped, empty, tag))
+                messages.append(self.refuse(operation, stopped))
                 continue
             try:
                 messages.append(make(thing))
             except Refused as refused:
-                messages.append(self.refuse(operation, refused, empty, tag))
+                messages.append(self.refuse(operation, refused))
                 if refused.code == "ErrorBatchProcessingStopped":
                     stopped = refused
             except StoreError as problem:
-                messages.append(self.refuse(operation, from_store(problem), empty, tag))
+                messages.append(self.refuse(operation, from_store(problem)))
         return messages
 
-    def refuse(self, operation: str, refused: Refused, empty: bytes = b"", tag: str = "") -> bytes:
+    def refuse(self, operation: str, refused: Refused) -> bytes:
         self.codes.append(refused.code)
         stopped = refused.code == "ErrorBatchProcessingStopped"
-        return error(
-            operation, refused, body=empty, response_class="Warning" if stopped else "Error", tag=tag
-        )
+        return error(operation, refused, response_class="Warning" if stopped else "Error")
 
     # -- scripted faults
 
@@ -231,12 +227,14 @@ _ELEMENTS = (
 )
 
 
+@lru_cache(maxsize=1024)
 def element_name(item_class: str) -> str:
     """The element for an item: t:Message for everything that is not something better, as Exchange has it."""
     lower = item_class.lower()
     return next((name for prefix, name, _ in _ELEMENTS if _is_class(lower, prefix)), "Message")
 
 
+@lru_cache(maxsize=1024)
 def object_class(item_class: str) -> int:
     lower = item_class.lower()
     return next((number for prefix, _, number in _ELEMENTS if _is_class(lower, prefix)), ids.CLASS_MESSAGE)
