@@ -85,12 +85,14 @@ _LATER: dict[str, dict[str, Any]] = {
         "wellKnownName": {"type": ["string", "null"]},
         "parentMailboxUrl": {"type": ["string", "null"]},
     },
+    "microsoft.graph.exchangeSettings": {"inPlaceArchiveMailboxId": {"type": ["string", "null"]}},  # beta
     "microsoft.graph.mailFolder": {
         "wellKnownName": {"type": ["string", "null"]},
         "sizeInBytes": {"type": ["integer", "null"]},
     },
 }
 _LATER_QUERY = {"includeHiddenFolders"}  # used by public clients on mailbox folders too
+_BROKEN: Any = object()  # JSON that is none
 _REMOVED = {
     "type": "object",
     "required": ["reason"],
@@ -198,9 +200,9 @@ class GraphSchema:
             return
         if status == 413:
             return
-        if body is None:
+        if body is None or body is _BROKEN:
             if status < 300:
-                yield "no body"
+                yield "no body" if body is None else "a body that is no JSON"
             return
         kind = _media_type(headers)
         content = described["content"]
@@ -324,7 +326,12 @@ def _parse(headers: Mapping[str, str], body: bytes) -> Any:
     """None for no body, the parsed JSON, or the bytes of something else."""
     if not body:
         return None
-    return json.loads(body) if _media_type(headers).endswith("json") else body
+    if not _media_type(headers).endswith("json"):
+        return body
+    try:
+        return json.loads(body)
+    except ValueError:
+        return _BROKEN
 
 
 def _dump(value: Any) -> bytes:

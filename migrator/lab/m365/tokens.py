@@ -17,7 +17,7 @@ import json
 import uuid
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlsplit
 
 from migrator.lab.faults import Action
 from migrator.lab.http import Request, Response
@@ -199,13 +199,18 @@ class SignIn:
 
     def _instances(self, request: Request) -> Response:
         """What MSAL asks before it trusts an authority that it does not know (instance_discovery=<this address>)."""
-        wanted = request.params.get("authorization_endpoint", "")
+        wanted = urlsplit(request.params.get("authorization_endpoint", ""))
         base = self._base(request)
-        if not wanted.startswith(base + "/"):
+        # MSAL leaves the port out of what it asks for.
+        if wanted.hostname != urlsplit(base).hostname:
             return _json(
-                {"error": "invalid_instance", "error_description": "AADSTS50049: Unknown instance."}, 400
+                {
+                    "error": "invalid_instance",
+                    "error_description": "AADSTS50049: Unknown or invalid instance.",
+                },
+                400,
             )
-        tenant = wanted.removeprefix(base + "/").partition("/")[0]
+        tenant = wanted.path.strip("/").partition("/")[0]
         host = request.host
         return _json(
             {
