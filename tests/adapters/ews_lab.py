@@ -11,7 +11,8 @@ from typing import Any
 from migrator.adapters.ews.client import EwsClient
 from migrator.adapters.ews.source import EwsSource
 from migrator.interfaces import Context
-from migrator.lab import eml
+from migrator.lab import eml, ews
+from migrator.lab.http import Handler, Request, Response
 from migrator.lab.server import Lab
 from migrator.lab.store import LabFolder, LabItem, LabMailbox
 from migrator.lab.world import Account, World
@@ -22,6 +23,7 @@ from migrator.model import FolderPath, Mailbox
 from migrator.settings import Endpoint, Limits
 from tests.contracts.samples import Sample
 from tests.contracts.source import Seeded
+from tests.lab.ews_schema import problems
 
 ADDRESS = "ada@old.example"
 SERVICE = "migration@old.example"
@@ -85,13 +87,25 @@ class House:
         self.box: LabMailbox = self.world.exchange.create_mailbox(ADDRESS, "Ada")
         self.world.add_account(Account(SERVICE, PASSWORD, impersonates=True))
         self.world.add_account(Account(ADDRESS, "ada's own", mailbox=ADDRESS))
-        self.lab = Lab(self.world, halves=("exchange",), tls=tls, folder=folder).start()
+        self.misspelt: list[str] = []  # what Microsoft's schema has against our requests
+        handlers = {"exchange": self._judged(ews.app(self.world))}
+        self.lab = Lab(self.world, halves=("exchange",), tls=tls, folder=folder, handlers=handlers).start()
         self._clients: list[EwsClient] = []
+
+    def _judged(self, handler: Handler) -> Handler:
+        async def judged(request: Request) -> Response:
+            if request.path.lower().endswith(".asmx") and request.body:
+                wrong, name = problems(bytes(request.body))
+                self.misspelt += [f"{name}: {each}" for each in wrong]
+            return await handler(request)
+
+        return judged
 
     def stop(self) -> None:
         for client in self._clients:
             client.close()
         self.lab.stop()
+        assert self.misspelt == []
 
     # ---- the adapter's side
 
