@@ -98,6 +98,40 @@ class QuietView:
             print(line, file=self._out, flush=True)
 
 
+class CountView:
+    """For commands that read: notices, and on a terminal how many mailboxes are through. All of it on stderr."""
+
+    def __init__(self, what: str, total: int, out: IO[str] | None = None) -> None:
+        self._console = Console(file=out or sys.stderr, highlight=False)
+        self._what = what
+        self._total = total
+        self._done = 0
+        self._lock = threading.Lock()
+        self._status = self._console.status(self._words()) if self._console.is_terminal else None
+
+    def _words(self) -> Text:
+        return Text(f"{self._what}: {self._done} of {self._total}")
+
+    def __enter__(self) -> CountView:
+        if self._status is not None:
+            self._status.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._status is not None:
+            self._status.stop()
+
+    def emit(self, event: Event) -> None:
+        with self._lock:
+            if isinstance(event, Notice):
+                style = {"warning": "yellow", "error": "red"}.get(event.level, "")
+                self._console.print(Text(shown(event.text), style=style), soft_wrap=True)
+            elif isinstance(event, JobFinished):
+                self._done += 1
+                if self._status is not None:
+                    self._status.update(self._words())
+
+
 class PlainView:
     """A line for what matters, and one for the whole every PLAIN_EVERY_S of work."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -95,6 +96,11 @@ def settings_of(
     if settings.since and settings.until and settings.since >= settings.until:
         raise UserError("--since is not before --until", remedy="nothing lies between them")
     return settings
+
+
+def interactive() -> bool:
+    """Is there a person who can be asked (to sign in with a code)?"""
+    return sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
 
 
 def open_ledger(project: Project, *, read_only: bool = True) -> Ledger:

@@ -1,6 +1,294 @@
-"""To come with the engine."""
+"""`migrator plan`: what a run would do, found out by reading alone."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from migrator.cli.options import (
+    Allow,
+    As,
+    Batch,
+    Exclude,
+    Folders,
+    Form,
+    Only,
+    Option,
+    Pass,
+    PasswordsInCsv,
+    Project,
+    Since,
+    Until,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from migrator.cli.loading import Loaded
+    from migrator.engine.survey import FolderSurvey, MailboxSurvey
 
 
-def command() -> int:
-    """Soon."""
-    return 0
+def command(
+    project: Project = Path(),
+    only: Only = [],  # noqa: B006 - typer reads the default, nobody changes it
+    batch: Batch = [],  # noqa: B006
+    pass_: Pass = None,
+    since: Since = None,
+    until: Until = None,
+    folder: Folders = [],  # noqa: B006
+    exclude: Exclude = [],  # noqa: B006
+    details: Annotated[bool, Option("--folders", help="A line for each folder in the text.")] = False,
+    as_: As = Form.TEXT,
+    allow: Allow = [],  # noqa: B006
+    passwords_in_csv: PasswordsInCsv = False,
+) -> int:
+    """Show what would be copied, skipped and why. Reads only, writes nowhere.
+
+    Example: migrator plan -p acme --only '*@sales.example' --as csv
+    """
+    from migrator import assembly
+    from migrator.cli.console import CountView
+    from migrator.cli.loading import interactive, load, settings_of
+    from migrator.cli.logs import logging_to
+    from migrator.cli.signals import stops
+    from migrator.engine.stop import Stop
+
+    loaded = load(project, only=only, batches=batch, allow=allow, passwords=passwords_in_csv)
+    settings = settings_of(
+        loaded.project, passname=pass_, since=since, until=until, folders=folder, exclude=exclude
+    )
+    stop = Stop()
+    view = CountView("looking through mailboxes", len(loaded.jobs))
+    with logging_to(loaded.project.folder), stops(stop), view:
+        surveys = assembly.survey(
+            loaded.project, loaded.jobs, settings, view.emit, stop, interactive=interactive()
+        )
+    match as_:
+        case Form.CSV:
+            print(as_csv(surveys), end="")
+        case Form.JSON:
+            print(as_json(loaded, surveys))
+        case Form.TEXT:
+            as_text(loaded, surveys, details)
+    return exit_code(surveys, stop.requested)
+
+
+def exit_code(surveys: Sequence[MailboxSurvey], stopped: bool) -> int:
+    from migrator.cli.exits import Exit
+
+    if stopped:
+        return Exit.INTERRUPTED
+    return Exit.MAILBOXES_OPEN if any(survey.error for survey in surveys) else Exit.DONE
+
+
+def target_of(folder: FolderSurvey) -> str:
+    """Where a folder goes, as a person reads it: "@inbox/Customers"."""
+    from migrator.plan.folders import path_text
+
+    role = f"@{folder.target_role.value}" if folder.target_role else ""
+    return "/".join(part for part in (role, path_text(folder.target_path)) if part)
+
+
+def skips_of(survey: MailboxSurvey) -> Counter[str]:
+    """reason → items, folders that are left out as a whole included."""
+    found: Counter[str] = Counter()
+    for folder in survey.folders:
+        if folder.folder_skipped is not None:
+            found[folder.folder_skipped.value] += folder.items
+        for reason, items in folder.skipped.items():
+            found[reason.value] += items
+    return found
+
+
+COLUMNS = (
+    "line", "batch", "source", "target", "folder", "target_folder", "kind", "items", "bytes", "largest", "oldest", "newest",
+    "to_copy", "bytes_to_copy", "to_update", "already_known", "skipped", "why_skipped", "left_out", "notes", "error", "what_to_do",
+)  # fmt: skip
+
+
+def as_csv(surveys: Sequence[MailboxSurvey]) -> str:
+    from migrator.report.csv import table_csv
+
+    return table_csv(COLUMNS, _rows(surveys))
+
+
+def _rows(surveys: Sequence[MailboxSurvey]) -> Iterator[list[object]]:
+    from migrator.plan.folders import path_text
+
+    for survey in surveys:
+        job = survey.job
+        head: list[object] = [job.line, job.batch, job.source.address, job.target.address]
+        for one in survey.folders:
+            why = "; ".join(f"{reason.value} {items}" for reason, items in one.skipped.items())
+            yield [
+                *head, path_text(one.path), target_of(one) if one.folder_skipped is None else "", one.kind.value, one.items,
+                one.octets, one.largest, one.oldest.isoformat() if one.oldest else "",
+                one.newest.isoformat() if one.newest else "", one.to_copy, one.octets_to_copy, one.to_update, one.known,
+                sum(one.skipped.values()), why, one.folder_skipped.value if one.folder_skipped else "", "; ".join(one.notes), "", "",
+            ]  # fmt: skip
+        if survey.error:
+            yield [*head, *[""] * 16, survey.error, survey.remedy]
+
+
+def as_json(loaded: Loaded, surveys: Sequence[MailboxSurvey]) -> str:
+    import json
+
+    return json.dumps(
+        {
+            "version": 1,
+            "manifest": {
+                "file": loaded.manifest.name,
+                "dialect": loaded.manifest.dialect.name,
+                "encoding": loaded.manifest.encoding,
+                "delimiter": loaded.manifest.delimiter,
+                "rows": len(loaded.manifest.rows),
+                "notes": list(loaded.plan.notes),
+            },
+            "mailboxes": [_mailbox_json(survey) for survey in surveys],
+        },
+        indent=2,
+    )
+
+
+def _mailbox_json(survey: MailboxSurvey) -> dict[str, Any]:
+    job = survey.job
+    return {
+        "id": job.id,
+        "line": job.line,
+        "batch": job.batch,
+        "source": job.source.address,
+        "target": job.target.address,
+        "source_endpoint": job.source.endpoint,
+        "target_endpoint": job.target.endpoint,
+        "items": survey.items,
+        "octets": survey.octets,
+        "to_copy": survey.to_copy,
+        "skipped": dict(skips_of(survey)),
+        "findings": [{"level": one.level, "text": one.text, "remedy": one.remedy} for one in survey.findings],
+        "error": survey.error,
+        "code": survey.code,
+        "remedy": survey.remedy,
+        "folders": [
+            {
+                "path": list(one.path),
+                "target_path": list(one.target_path),
+                "target_role": one.target_role.value if one.target_role else None,
+                "kind": one.kind.value,
+                "left_out": one.folder_skipped.value if one.folder_skipped else None,
+                "items": one.items,
+                "octets": one.octets,
+                "largest": one.largest,
+                "unsized": one.unsized,
+                "kinds": {kind.value: count for kind, count in one.kinds.items()},
+                "oldest": one.oldest.isoformat() if one.oldest else None,
+                "newest": one.newest.isoformat() if one.newest else None,
+                "to_copy": one.to_copy,
+                "octets_to_copy": one.octets_to_copy,
+                "to_update": one.to_update,
+                "known": one.known,
+                "skipped": {reason.value: count for reason, count in one.skipped.items()},
+                "notes": list(one.notes),
+            }
+            for one in survey.folders
+        ],
+    }
+
+
+def manifest_words(loaded: Loaded) -> str:
+    from migrator.report.words import plural
+
+    read = loaded.manifest
+    chosen = "" if len(loaded.jobs) == len(loaded.plan.jobs) else f", {len(loaded.jobs)} of them chosen"
+    return (
+        f"{read.name}: {plural(len(loaded.plan.jobs), 'mailbox', 'mailboxes')}{chosen} "
+        f"(read as {read.dialect.title}, {read.encoding}, {read.delimiter})"
+    )
+
+
+def as_text(loaded: Loaded, surveys: Sequence[MailboxSurvey], details: bool) -> None:
+    from migrator.cli.tables import cell, console, table
+    from migrator.plan.folders import path_text
+    from migrator.plan.remedies import skip_of
+    from migrator.report.words import number, octets
+
+    screen = console()
+
+    def say(text: str, style: str = "") -> None:
+        screen.print(cell(text, style))
+
+    say(manifest_words(loaded))
+    for note in loaded.plan.notes:
+        say(f"  {note}")
+    screen.print()
+    columns = ("mailbox", "folders", "items", "size", "largest", "to copy", "known", "skip")
+    grid = table(columns, right=tuple(range(1, 8)))
+    reasons: Counter[str] = Counter()
+    totals: Counter[str] = Counter()
+    for survey in surveys:
+        skips = skips_of(survey)
+        reasons.update(skips)
+        taken = [one for one in survey.folders if one.folder_skipped is None]
+        figures = {
+            "folders": len(taken),
+            "items": survey.items,
+            "size": survey.octets,
+            "largest": max((one.largest for one in taken), default=0),
+            "to copy": survey.to_copy,
+            "known": sum(one.known for one in taken),
+            "skip": skips.total(),
+        }
+        largest = max(totals["largest"], figures["largest"])
+        totals.update(figures)
+        totals["largest"] = largest
+        grid.add_row(cell(survey.job.source.address), *_figures(figures))
+        if survey.error:
+            grid.add_row(cell(f"  {survey.error}", "red"))
+        for one in survey.folders if details else ():
+            name = f"  {path_text(one.path)}"
+            if one.folder_skipped is not None:
+                grid.add_row(
+                    cell(f"{name}: left out ({skip_of(one.folder_skipped).title})", "dim"),
+                    "",
+                    number(one.items),
+                    octets(one.octets),
+                )
+                continue
+            goes = target_of(one)
+            named = name if goes == path_text(one.path) else f"{name} → {goes}"
+            grid.add_row(
+                cell(named, "dim"), "", number(one.items), octets(one.octets), octets(one.largest), number(one.to_copy),
+                number(one.known), number(sum(one.skipped.values())),
+            )  # fmt: skip
+            for note in one.notes:
+                grid.add_row(cell(f"    {note}", "yellow"))
+    grid.add_section()
+    grid.add_row(f"all {len(surveys)}", *_figures(totals), style="bold")
+    screen.print(grid)
+    if reasons:
+        screen.print()
+        say("Would be skipped:")
+        for reason, count in reasons.most_common():
+            say(f"  {number(count)}  {skip_of(reason).title}")
+    for survey in surveys:
+        for finding in survey.findings:
+            if finding.level in ("warning", "blocker"):
+                say(
+                    f"{survey.job.source.address}: {finding.text}"
+                    + (f" → {finding.remedy}" if finding.remedy else ""),
+                    "yellow",
+                )
+        if survey.error:
+            say(f"line {survey.job.line}: {survey.job.source.address}: {survey.error}", "red")
+            if survey.remedy:
+                say(f"  → {survey.remedy}")
+    screen.print()
+    say("Nothing was written. `--folders` shows every folder; next: migrator run")
+
+
+def _figures(figures: dict[str, int] | Counter[str]) -> list[str]:
+    from migrator.report.words import number, octets
+
+    sized = {"size", "largest"}
+    names = ("folders", "items", "size", "largest", "to copy", "known", "skip")
+    return [octets(figures[name]) if name in sized else number(figures[name]) for name in names]

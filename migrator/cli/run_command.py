@@ -51,8 +51,9 @@ def command(
     """
     from migrator import assembly
     from migrator.cli.console import choose_view
-    from migrator.cli.loading import load, settings_of
+    from migrator.cli.loading import interactive, load, settings_of
     from migrator.cli.logs import logging_to
+    from migrator.cli.plan import as_text, exit_code
     from migrator.cli.signals import leave_now, stops
     from migrator.engine.stop import Stop
 
@@ -73,25 +74,32 @@ def command(
     began = time.time()
     view = choose_view(json=as_json, quiet=quiet)
     with logging_to(loaded.project.folder), stops(stop), view:
-        code = assembly.run(loaded.project, loaded.jobs, settings, view.emit, stop)
+        if dry_run and not as_json:
+            surveys = assembly.survey(
+                loaded.project, loaded.jobs, settings, view.emit, stop, interactive=interactive()
+            )
+        else:
+            code = assembly.run(
+                loaded.project, loaded.jobs, settings, view.emit, stop, interactive=interactive()
+            )
+    if dry_run and not as_json:
+        if not quiet:
+            as_text(loaded, surveys, details=False)
+        return exit_code(surveys, stop.requested)
     if not as_json:
-        tell_end(loaded, code, took_s=time.time() - began, quiet=quiet, dry=dry_run)
+        tell_end(loaded, code, took_s=time.time() - began, quiet=quiet)
     if stop.now:
         leave_now(code)
     return code
 
 
-def tell_end(loaded: Loaded, code: int, *, took_s: float, quiet: bool, dry: bool) -> None:
+def tell_end(loaded: Loaded, code: int, *, took_s: float, quiet: bool) -> None:
     """The table that closes, and the next step."""
     from migrator.cli.exits import MEANINGS, Exit
     from migrator.cli.loading import open_ledger
     from migrator.report.summary import summarise
     from migrator.report.words import span
 
-    if dry:
-        if not quiet:
-            print("dry run: nothing was written to any target")
-        return
     with open_ledger(loaded.project) as ledger:
         summary = summarise(ledger, now=time.time(), jobs=[job.id for job in loaded.jobs])
     if not quiet:

@@ -1,6 +1,200 @@
-"""To come with the engine."""
+"""`migrator verify`: source, ledger and target compared, after a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from migrator.cli.options import Allow, As, Batch, Form, Only, Option, PasswordsInCsv, Project
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from migrator.engine.verify import MailboxVerdict
 
 
-def command() -> int:
-    """Soon."""
-    return 0
+def command(
+    project: Project = Path(),
+    only: Only = [],  # noqa: B006 - typer reads the default, nobody changes it
+    batch: Batch = [],  # noqa: B006
+    sample: Annotated[
+        int, Option("--sample", metavar="N", help="Items per mailbox compared by content (100).")
+    ] = 100,
+    everything: Annotated[bool, Option("--all", help="Compare every item by content.")] = False,
+    limit: Annotated[
+        int, Option("--limit", metavar="N", help="Differences shown per mailbox (20, 0: all).")
+    ] = 20,
+    as_: As = Form.TEXT,
+    allow: Allow = [],  # noqa: B006
+    passwords_in_csv: PasswordsInCsv = False,
+) -> int:
+    """Compare source and target, folder by folder and item by item: counts,
+    Message-ID, dates, read state, size, class, and a sample by content.
+
+    Example: migrator verify -p acme --batch pilot --all
+    """
+    from migrator import assembly
+    from migrator.cli.console import CountView
+    from migrator.cli.loading import interactive, load, settings_of
+    from migrator.cli.logs import logging_to
+    from migrator.cli.signals import stops
+    from migrator.engine.stop import Stop
+
+    loaded = load(project, only=only, batches=batch, allow=allow, passwords=passwords_in_csv)
+    stop = Stop()
+    view = CountView("comparing mailboxes", len(loaded.jobs))
+    with logging_to(loaded.project.folder), stops(stop), view:
+        verdicts = assembly.verify(
+            loaded.project,
+            loaded.jobs,
+            settings_of(loaded.project),
+            view.emit,
+            stop,
+            sample=None if everything else sample,
+            interactive=interactive(),
+        )
+    match as_:
+        case Form.CSV:
+            print(as_csv(verdicts), end="")
+        case Form.JSON:
+            print(as_json(verdicts))
+        case Form.TEXT:
+            as_text(verdicts, limit)
+    return exit_code(verdicts, stop.requested)
+
+
+def exit_code(verdicts: Sequence[MailboxVerdict], stopped: bool) -> int:
+    """3: items differ or are missing; 4: a mailbox could not be compared, or its run is not over."""
+    from migrator.cli.exits import Exit
+
+    if stopped:
+        return Exit.INTERRUPTED
+    if any(verdict.error for verdict in verdicts):
+        return Exit.MAILBOXES_OPEN
+    return Exit.DONE if all(verdict.ok for verdict in verdicts) else Exit.ITEMS_FAILED
+
+
+COLUMNS = (
+    "line", "source", "target", "folder", "what", "property", "at_source", "at_target", "message_id", "class", "received",
+    "source_id", "target_id",
+)  # fmt: skip
+
+
+def as_csv(verdicts: Sequence[MailboxVerdict]) -> str:
+    """One row a difference."""
+    from migrator.report.csv import table_csv
+
+    return table_csv(COLUMNS, _rows(verdicts))
+
+
+def _rows(verdicts: Sequence[MailboxVerdict]) -> Iterator[list[object]]:
+    from migrator.plan.folders import path_text
+
+    for verdict in verdicts:
+        head: list[object] = [verdict.job.line, verdict.job.source.address, verdict.job.target.address]
+        if verdict.error:
+            yield [*head, "", "not compared", verdict.code, verdict.error, verdict.remedy, *[""] * 5]
+        for one in verdict.differences:
+            yield [
+                *head, path_text(one.folder), one.what, one.property, one.source, one.target, one.message_id, one.item_class,
+                one.received.isoformat() if one.received else "", one.source_id, one.target_id,
+            ]  # fmt: skip
+
+
+def as_json(verdicts: Sequence[MailboxVerdict]) -> str:
+    import dataclasses
+    import json
+    from datetime import datetime
+
+    def plain(value: Any) -> Any:
+        return value.isoformat() if isinstance(value, datetime) else str(value)
+
+    mailboxes = []
+    for verdict in verdicts:
+        told = {
+            field.name: getattr(verdict, field.name)
+            for field in dataclasses.fields(verdict)
+            if field.name != "job"
+        }
+        told["folders"] = [dataclasses.asdict(one) | {"closes": one.closes} for one in verdict.folders]
+        told["differences"] = [dataclasses.asdict(one) for one in verdict.differences]
+        told["volatile"] = dict(verdict.volatile)
+        mailboxes.append(
+            {
+                "id": verdict.job.id,
+                "line": verdict.job.line,
+                "source": verdict.job.source.address,
+                "target": verdict.job.target.address,
+                "closes": verdict.closes,
+                "ok": verdict.ok,
+                **told,
+            }
+        )
+    return json.dumps({"version": 1, "mailboxes": mailboxes}, indent=2, default=plain)
+
+
+def as_text(verdicts: Sequence[MailboxVerdict], limit: int) -> None:
+    from migrator.cli.tables import cell, console, table
+    from migrator.plan.folders import path_text
+    from migrator.report.words import number, octets, plural
+
+    screen = console()
+
+    def say(text: str, style: str = "") -> None:
+        screen.print(cell(text, style))
+
+    grid = table(
+        ("mailbox", "", "source", "in target", "skip", "fail", "new", "missing", "differ", "by content"),
+        right=tuple(range(2, 10)),
+    )
+    for verdict in verdicts:
+        sums = {
+            name: sum(getattr(folder, name) for folder in verdict.folders)
+            for name in ("source_items", "target_items", "skipped", "failed", "new", "missing")
+        }
+        left_out = sum(folder.source_items for folder in verdict.folders if folder.folder_skipped is not None)
+        sums["skipped"] += left_out
+        grid.add_row(
+            cell(verdict.job.source.address), cell("ok", "green") if verdict.ok else cell("look", "red"),
+            *(number(value) for value in sums.values()), number(verdict.different), number(verdict.sampled),
+        )  # fmt: skip
+    screen.print(grid)
+    for verdict in verdicts:
+        if verdict.ok and not verdict.content:
+            continue
+        screen.print()
+        say(f"{verdict.job.source.address} → {verdict.job.target.address}", "bold")
+        if verdict.error:
+            say(f"  {verdict.error}", "red")
+            if verdict.remedy:
+                say(f"  → {verdict.remedy}")
+        if verdict.content:
+            say(f"  not compared by content: {verdict.content}")
+        for folder in verdict.folders:
+            if not folder.closes:
+                say(
+                    f"  {path_text(folder.path)} does not close: {number(folder.source_items)} at the source, "
+                    f"{number(folder.copied + folder.present)} copied or there, {number(folder.skipped)} skipped, "
+                    f"{number(folder.failed)} failed, {number(folder.new)} new, {number(folder.missing)} missing in the target, "
+                    f"{number(folder.in_doubt)} in doubt",
+                    "red",
+                )
+        shown = verdict.differences[:limit] if limit else verdict.differences
+        for one in shown:
+            where = f"{path_text(one.folder)} {one.received.date() if one.received else ''} {one.message_id or one.source_id[-24:]}"
+            say(f"  {where}: {one.property}: {one.source} → {one.target}")
+        if len(verdict.differences) > len(shown):
+            say(
+                f"  and {plural(len(verdict.differences) - len(shown), 'difference')} more: --limit 0, or --as csv"
+            )
+    screen.print()
+    copied = sum(folder.target_items for verdict in verdicts for folder in verdict.folders)
+    size = sum(folder.target_octets for verdict in verdicts for folder in verdict.folders)
+    good = sum(verdict.ok for verdict in verdicts)
+    say(
+        f"{good} of {plural(len(verdicts), 'mailbox', 'mailboxes')} without a difference; {number(copied)} items ({octets(size)}) "
+        f"seen in the target, {number(sum(v.sampled for v in verdicts))} compared property by property"
+    )
+    new = sum(folder.new + folder.changed for verdict in verdicts for folder in verdict.folders)
+    if new:
+        say(f"{plural(new, 'item')} came or changed at the source since: the next run takes them")
