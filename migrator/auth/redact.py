@@ -18,7 +18,7 @@ SHORTEST = 6  # a known value shorter than this would mask half of every log lin
 # name=value and "name": "value" for names that carry secrets. The value ends where a query, form, header or JSON value ends.
 _NAMES = (
     r"auth[_-]?token|access[_-]?token|refresh[_-]?token|id[_-]?token|client[_-]?secret|client[_-]?assertion|"
-    r"device[_-]?code|pass(?:word|wd|phrase)?|pwd|api[_-]?key|sig|tempauth|importurl"
+    r"device[_-]?code|pass(?:word|wd|phrase)|pwd|api[_-]?key|sig|tempauth|importurl"
 )
 _SHAPES: tuple[tuple[re.Pattern[str], str], ...] = (
     (
@@ -30,7 +30,7 @@ _SHAPES: tuple[tuple[re.Pattern[str], str], ...] = (
     (
         # a whole field: in a header dump, a dict or a curl line
         re.compile(
-            r"""(?i)((?:proxy-)?authorization["']?\s*[:=,]\s*["']?)(?:(basic|bearer|ntlm|negotiate|digest)\s+)?[^\s"',;}\])]+"""
+            r"""(?i)((?:proxy-)?authorization(?:["']\s*[:,]|\s*[:=])\s*["']?)(?:(basic|bearer|ntlm|negotiate|digest)\s+)?[^\s"',;}\])]+"""
         ),
         rf"\1{MASK}",
     ),
@@ -42,38 +42,38 @@ _SHAPES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"\beyJ[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*){0,4}"), MASK),
 )
 
-_known: set[str] = set()
-_pattern: re.Pattern[str] | None = None
+_known: dict[str, None] = {}  # in order, longest first
 _lock = threading.Lock()
 
 
+def _forms(value: str) -> set[str]:
+    """As it is, and as it looks in URLs and forms."""
+    forms = {value, value.strip(), quote(value, safe=""), quote_plus(value)}
+    return {form for form in forms if len(form) >= SHORTEST}
+
+
 def known(value: str) -> None:
-    """Remember a secret value, in the forms in which it may turn up, so that `redact` takes it out of any text."""
-    global _pattern
-    forms = {value, quote(value, safe=""), quote_plus(value), value.strip()}
-    fresh = {form for form in forms if len(form) >= SHORTEST}
+    """Remember a secret value, so that `redact` takes it out of any text."""
+    global _known
+    forms = _forms(value)
     with _lock:
-        if fresh <= _known:
-            return
-        _known.update(fresh)
-        ordered = sorted(_known, key=len, reverse=True)
-        _pattern = re.compile("|".join(re.escape(each) for each in ordered))
+        if not forms <= _known.keys():
+            _known = dict.fromkeys(sorted(_known.keys() | forms, key=len, reverse=True))
 
 
 def forgotten(value: str) -> None:
     """A token that has lapsed needs no guarding: keeps the list short in a run of days."""
-    global _pattern
+    global _known
     with _lock:
-        _known.difference_update({value, quote(value, safe=""), quote_plus(value), value.strip()})
-        ordered = sorted(_known, key=len, reverse=True)
-        _pattern = re.compile("|".join(re.escape(each) for each in ordered)) if ordered else None
+        forms = _forms(value)
+        _known = {form: None for form in _known if form not in forms}
 
 
 def redact(text: str) -> str:
     """The same text without tokens, passwords and keys. Safe to apply twice."""
-    pattern = _pattern
-    if pattern is not None:
-        text = pattern.sub(MASK, text)
+    for value in _known:
+        if value in text:
+            text = text.replace(value, MASK)
     for shape, instead in _SHAPES:
         text = shape.sub(instead, text)
     return text

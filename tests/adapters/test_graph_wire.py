@@ -630,6 +630,24 @@ def test_a_folder_whose_creation_got_lost_is_not_hoped_for(cloud: Cloud) -> None
         cloud.target().ensure_folder(("New",), Kind.MAIL)
 
 
+def test_a_server_that_goes_away_is_no_refusal_of_a_folder() -> None:
+    found = Cloud()
+    with found.server:
+        found.on("GET", "folders", reply(200, {"value": [folder_row("i", "In", wellKnownName="inbox")]}))
+        target = found.target()
+        target.folders()
+    target._wire.transport.forget("alice@target.example")
+    for call in (
+        lambda: target.ensure_folder(("New",), Kind.MAIL),
+        lambda: target.remove_folder(INBOX),
+        lambda: target.folders(),
+        lambda: target.mark(INBOX),
+        lambda: target.store(INBOX, [item()]),
+    ):
+        with pytest.raises(SourceDown):
+            call()
+
+
 def test_deleting_a_folder_in_both_spellings(cloud: Cloud) -> None:
     cloud.on(
         "DELETE", "folders/f/$ref", error(400, "BadRequest", "Resource not found for the segment '$ref'.")

@@ -174,6 +174,7 @@ IMPORT_URL = (
         ("importItem?authtoken=short", "short"),
         (f"Authorization: Bearer {TOKEN}", TOKEN),
         ("{'Authorization': 'Basic dXNlcjpwYXNz', 'Accept': '*/*'}", "dXNlcjpwYXNz"),
+        ("('Authorization', 'Bearer opaque.token-1')", "opaque.token-1"),
         ('-H "Authorization: NTLM TlRMTVNTUAABAAAA"', "TlRMTVNTUAABAAAA"),
         ("authorization=Bearer opaque.token-1", "opaque.token-1"),
         ("Proxy-Authorization: Basic cHJveHk6cHc=", "cHJveHk6cHc"),
@@ -198,7 +199,7 @@ def test_shapes_of_secrets_are_taken_out(text: str, secret: str) -> None:
 
 def test_the_rest_of_the_text_stays() -> None:
     assert redact.redact("authtoken=abc&folder=7 and 12 items") == "authtoken=***&folder=7 and 12 items"
-    plain = "alice@contoso.com: 3 of 40 000 items, HTTP 429 ApplicationThrottled, Message-ID <a@b>"
+    plain = "pass=delta alice@contoso.com: no authorization, 3 of 40 000 items, HTTP 429 ApplicationThrottled, Message-ID <a@b>"
     assert redact.redact(plain) == plain
 
 

@@ -66,7 +66,6 @@ class GraphClient:
                 shared = self._mailboxes[key] = Shared(self._wire, mailbox.address)
         return GraphMailbox(
             shared,
-            mailbox,
             lambda data: BufferContent([data]),
             writes=writes,
             page_items=self._page_items,

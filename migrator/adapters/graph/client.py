@@ -374,6 +374,26 @@ def error_from(reply: Reply, call: Call, mailbox: str, now: float) -> MigratorEr
     return translate(said(reply, now), call, mailbox)
 
 
+# Refusals that no other wording of the same request would change.
+_FINAL = frozenset(
+    {
+        "permission",
+        "quota_full",
+        "mailbox_not_ready",
+        "mailbox_unknown",
+        "redirected",
+        "foreign_link",
+        "folder_gone",
+        "import_host",
+    }
+)
+
+
+def is_final(error: MigratorError) -> bool:
+    """Whether trying the request in another form is pointless."""
+    return isinstance(error, SourceDown | UserError) or error.code in _FINAL
+
+
 def unreached(e: NotSent, call: Call, mailbox: str) -> MigratorError:
     """The server was not reached: nothing had any effect."""
     text = f"{mailbox}: cannot {call.what}: {e}"

@@ -19,7 +19,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import quote
 
-from migrator.adapters.graph.client import DROP_FOLDER, FIND_FOLDER, LIST_FOLDERS, MAKE_FOLDER, Wire
+from migrator.adapters.graph.client import DROP_FOLDER, FIND_FOLDER, LIST_FOLDERS, MAKE_FOLDER, Wire, is_final
 from migrator.adapters.graph.listing import properties, query
 from migrator.adapters.graph.names import (
     CLASS_OF_KIND,
@@ -106,14 +106,10 @@ class FolderTree:
             try:
                 document, _ = self._wire.get(link, LIST_FOLDERS, self._mailbox, affinity=self._affinity)
             except JobError as e:
-                if (
-                    self._expands
-                    and not rows
-                    and e.code.lower().startswith(("http_400", "badrequest", "requestbroker"))
-                ):
-                    self._expands = False  # an older service: hidden folders cannot be told apart there
-                    return self._rows(url)
-                raise
+                if not self._expands or rows or is_final(e):
+                    raise
+                self._expands = False  # an older service: hidden folders cannot be told apart there
+                return self._rows(url)
             found = document.get("value")
             if not isinstance(found, list):
                 raise Transient("a listing without its list of folders", code="garbled_answer")
@@ -192,7 +188,7 @@ class FolderTree:
         except ItemError:
             return ""
         except JobError as e:
-            if e.code in ("permission", "mailbox_not_ready", "mailbox_unknown"):
+            if is_final(e) and e.code != "folder_gone":
                 raise
             return ""
         return str(row.get("id") or "")
@@ -257,10 +253,9 @@ class FolderTree:
                 return found
             raise
         except JobError as e:
-            if e.code in ("permission", "quota_full", "mailbox_not_ready", "mailbox_unknown", "redirected"):
-                raise
             if e.code == "folder_gone":
                 self._forget(path[:-1])
+            if is_final(e):
                 raise
             raise self._refused(path, e.message) from e
         if not isinstance(row.get("id"), str):
@@ -329,7 +324,7 @@ class FolderTree:
                 self._wire.send("DELETE", url + ending, DROP_FOLDER, self._mailbox, affinity=self._affinity)
                 return True
             except (ItemError, JobError, UserError) as e:
-                if ending and e.code not in ("permission", "token_refused", "mailbox_not_ready"):
+                if ending and (not is_final(e) or e.code in ("folder_gone", "api_missing")):
                     self._refs = False
                     continue
                 if e.code in _GONE:

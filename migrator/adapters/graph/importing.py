@@ -18,7 +18,6 @@ from typing import Any
 from pydantic_core import from_json, to_json
 
 from migrator.adapters.graph.client import SESSION, Wire, moment, server_time
-from migrator.auth import redact
 from migrator.auth.secrets import Secret
 from migrator.errors import JobError, Transient
 
@@ -56,8 +55,6 @@ class ImportSession:
             if held is not None and held.url is not stale and self._wire.clock.now() < held.renew_at:
                 return held.url
             self._held = self._open()
-            if held is not None:
-                redact.forgotten(held.url.reveal())
             return self._held.url
 
     def _open(self) -> _Session:
@@ -81,7 +78,6 @@ class ImportSession:
                 code="import_host",
                 remedy="If the address is genuine, name its host in the endpoint's import_hosts.",
             )
-        redact.known(url)
         now = self._wire.clock.now()
         ends = moment(document.get("expirationDateTime"))
         # Measured by the server's own clock: ours may be minutes off.

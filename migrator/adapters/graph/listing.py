@@ -31,6 +31,7 @@ from migrator.adapters.graph.client import (
     READ_ITEM,
     Wire,
     error_from,
+    is_final,
     moment,
     server_time,
     version_of,
@@ -274,7 +275,7 @@ class Listing:
                     folder, self._page_items, newest.skip, orderby="lastModifiedDateTime desc"
                 )
             except JobError as e:
-                if e.code in ("folder_gone", "permission", "mailbox_not_ready"):
+                if is_final(e):
                     raise
                 self._orders = False  # this server does not sort: one by one then
                 return

@@ -43,7 +43,6 @@ from migrator.model import (
     Item,
     ItemRef,
     Kind,
-    Mailbox,
     Outcome,
     Page,
     Role,
@@ -90,6 +89,7 @@ class Shared:
         self.address = address
         self.affinity = address.lower()
         self._lock = threading.Lock()
+        self._resolving = threading.Lock()
         self._id = ""
         self._tree: FolderTree | None = None
         self._session: ImportSession | None = None
@@ -109,7 +109,11 @@ class Shared:
 
     @property
     def path(self) -> str:
-        return self.wire.mailbox_path(self._id or self.resolve())
+        if not self._id:
+            with self._resolving:
+                if not self._id:
+                    self.resolve()
+        return self.wire.mailbox_path(self._id)
 
     @property
     def tree(self) -> FolderTree:
@@ -134,7 +138,6 @@ class GraphMailbox:
     def __init__(
         self,
         shared: Shared,
-        mailbox: Mailbox,
         make_content: MakeContent,
         *,
         writes: bool,
@@ -145,7 +148,6 @@ class GraphMailbox:
         """writes: whether rights to write are looked for by `probe`. most_octets: of one item's content, None for no limit."""
         self._shared = shared
         self._wire = shared.wire
-        self._mailbox = mailbox
         self._make_content = make_content
         self._writes = writes
         self._page_items = page_items
