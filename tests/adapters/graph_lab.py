@@ -128,6 +128,8 @@ class Room:
     options: dict[str, str] = field(default_factory=dict)
     tls: bool = False
     world: World = field(init=False)
+    tenant: Tenant = field(init=False)
+    app: App = field(init=False)
     lab: Lab = field(init=False)
     alice: LabMailbox = field(init=False)
     tokens: LabTokens = field(init=False)
@@ -136,9 +138,9 @@ class Room:
     def __post_init__(self) -> None:
         self.world = World(knobs=Knobs().swap(self.knobs), faults=Faults(list(self.faults)))
         tenant = self.world.add_tenant(Tenant(TENANT, "target.example", "Target"))
-        tenant.apps[APP] = App(
-            APP, "mover", [ClientSecret(SECRET)], roles=set(self.roles), public_client=True
-        )
+        self.tenant = tenant
+        self.app = App(APP, "mover", [ClientSecret(SECRET)], roles=set(self.roles), public_client=True)
+        tenant.apps[APP] = self.app
         self.alice = self.world.m365.create_mailbox(ALICE, "Alice", tenant=TENANT, locale=self.locale)
         if graph_schema.FILE.exists():
             graph_schema.watch(self.world)

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pybase64
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from migrator.adapters.graph import connect
 from migrator.adapters.graph.listing import SCHEME
@@ -26,10 +34,13 @@ from migrator.errors import (
     Transient,
     UserError,
 )
+from migrator.events import Event, Notice
 from migrator.formats.canary import samples as canaries
 from migrator.interfaces import Context
+from migrator.lab.m365.tokens import device_flows
+from migrator.lab.world import TenantUser, World
 from migrator.model import Folder, FolderPath, Format, Item, Kind, Mailbox, Outcome, Role, SkipReason, State
-from tests.adapters.graph_lab import ALICE, APP, ROLES, SECRET, LabClock, Room, item_of
+from tests.adapters.graph_lab import ALICE, APP, ROLES, SECRET, TENANT, LabClock, Room, item_of
 from tests.contracts.samples import Sample, mails
 from tests.contracts.source import Seed, Seeded, SourceContract, folder_of, listed
 from tests.contracts.target import Make, TargetContract
@@ -135,6 +146,76 @@ def test_a_wrong_secret_names_endpoint_and_remedy(rooms: Open) -> None:
     assert caught.value.code == "secret_wrong"
     assert "m365" in str(caught.value)
     assert "not-the-secret" not in str(caught.value)
+
+
+def test_a_certificate_signs_in(rooms: Open, tmp_path: Path) -> None:
+    room = rooms(tls=True)
+    key = rsa.generate_private_key(65537, 2048)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "mover")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=30))
+        .sign(key, hashes.SHA256())
+    )
+    public = certificate.public_bytes(Encoding.PEM)
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    (tmp_path / "app.pem").write_bytes(private + public)
+    endpoint = room.endpoint(
+        auth="certificate",
+        tenant=TENANT,
+        client_id=APP,
+        certificate="file:app.pem",
+        authority=room.lab.urls.login,
+    )
+
+    def open_it() -> GraphMailbox:
+        client = connect(endpoint, Context(LabClock(), SecretStore(tmp_path)))
+        room.clients.append(client)
+        return client.target(Mailbox("m365", ALICE))
+
+    with pytest.raises(UserError) as caught:
+        open_it().probe()
+    assert caught.value.code == "certificate_refused"
+    room.lab.do(lambda world: room.app.certificates.append(public))
+    assert open_it().probe().identity
+
+
+def test_a_person_signs_in_by_device_code(rooms: Open) -> None:
+    room = rooms(tls=True)
+    told: list[str] = []
+
+    def emit(event: Event) -> None:
+        assert isinstance(event, Notice)
+        told.append(event.text)
+        code = re.search(r"\b[A-Z0-9]{8,10}\b", event.text)
+        assert code is not None
+        room.lab.do(lambda world: device_flows(world).confirm(code.group(), ALICE))
+
+    def prepare(world: World) -> None:
+        room.tenant.users[ALICE] = TenantUser(ALICE, "pw", ALICE)
+        room.app.scopes |= {
+            "User.Read.All",
+            "MailboxFolder.ReadWrite",
+            "MailboxItem.Read",
+            "MailboxItem.ImportExport",
+        }
+
+    room.lab.do(prepare)
+    endpoint = room.endpoint(
+        auth="device", tenant="target.example", client_id=APP, authority=room.lab.urls.login
+    )
+    clock = LabClock()
+    clock.sleep = lambda seconds: None  # type: ignore[method-assign]
+    client = connect(endpoint, Context(clock, SecretStore(environ={}), emit=emit, interactive=True))
+    room.clients.append(client)
+    assert client.target(Mailbox("m365", ALICE)).probe().identity
+    assert len(told) == 1
 
 
 # ---- probe

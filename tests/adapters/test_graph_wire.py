@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 from collections.abc import Iterator
 from dataclasses import replace
@@ -12,6 +13,8 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from migrator.adapters.graph import connect, connect_with, exporting, importing
 from migrator.adapters.graph.client import (
@@ -893,6 +896,51 @@ def test_the_note_of_a_broken_off_export() -> None:
         assert exporting.truncated(memoryview(packed))
         assert exporting.truncated(memoryview(base64.b64encode(stream) + note))
         assert not exporting.truncated(memoryview(base64.b64encode(stream + b"x" * pad)))
+
+
+_TEXT = st.text(st.characters(codec="utf-8"), max_size=12) | st.sampled_from(
+    ['"data":"', "\\", '"', "#0", "#1"]
+)
+_ANSWERS = st.lists(
+    st.fixed_dictionaries(
+        {"itemId": _TEXT},
+        optional={
+            "data": st.binary(max_size=400).map(lambda raw: base64.b64encode(raw).decode())
+            | st.none()
+            | st.sampled_from(["#0", "#1"]),
+            "changeKey": _TEXT,
+            "error": st.fixed_dictionaries({"code": _TEXT, "message": _TEXT}),
+        },
+    ),
+    max_size=4,
+    unique_by=lambda row: row["itemId"],
+)
+
+
+@given(_ANSWERS, st.booleans(), st.booleans())
+def test_cutting_is_the_same_as_parsing(rows: list[dict[str, Any]], spaced: bool, escaped: bool) -> None:
+    body = json.dumps(
+        {"value": rows}, separators=None if spaced else (",", ":"), ensure_ascii=escaped
+    ).encode()
+    found = exporting.parse(body)
+    assert list(found) == [row["itemId"] for row in rows]
+    for row in rows:
+        one = found[row["itemId"]]
+        if "error" in row:
+            assert one.error == (row["error"]["code"], row["error"]["message"])
+        else:
+            assert (None if one.data is None else bytes(one.data).decode()) == row.get("data")
+
+
+@given(st.binary(max_size=300))
+def test_no_octets_break_the_parsers(body: bytes) -> None:
+    importing.stored(body)
+    importing.stored(b'{"itemId":"' + body)
+    for document in (body, b'{"value":[{"itemId":"a","data":"' + body):
+        with contextlib.suppress(Transient):
+            exporting.parse(document)
+    error_from(Reply(400, {}, body), IMPORT, "a", NOW)
+    exporting.truncated(memoryview(body))
 
 
 def refs(*ids: str) -> list[ItemRef]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,7 @@ from migrator.errors import Transient
 MOST_IDS = 20
 TRUNCATED = b"=== Truncated Data ==="
 _DATA = re.compile(rb'"[Dd]ata"\s*:\s*"')
+_MARK = secrets.token_hex(8)  # a value that begins so is ours: no server can guess it
 _SMALL = 256  # a value this short is left to the JSON parser
 
 
@@ -55,7 +57,7 @@ def parse(body: bytes) -> dict[str, Exported]:
             raise Transient("an export answer that breaks off", code="garbled_answer")
         if end - start < _SMALL or body.find(b"\\", start, end) >= 0:
             continue  # an escape (`\/`) in base64 is legal JSON, if rare: parsed as a string below
-        skeleton += [body[at:start], b"#%d" % len(cut)]
+        skeleton += [body[at:start], f"{_MARK}{len(cut)}".encode()]
         cut.append(view[start:end])
         at = end
     skeleton.append(body[at:])
@@ -79,8 +81,8 @@ def _exported(row: Mapping[str, Any], cut: list[memoryview]) -> Exported:
     data = fields.get("data")
     if not isinstance(data, str):
         return Exported(item_id, key)
-    if data.startswith("#"):
-        return Exported(item_id, key, cut[int(data[1:])])
+    if data.startswith(_MARK):
+        return Exported(item_id, key, cut[int(data[len(_MARK) :])])
     return Exported(item_id, key, memoryview(data.encode("ascii", "strict")))
 
 
