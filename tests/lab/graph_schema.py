@@ -91,7 +91,8 @@ _LATER: dict[str, dict[str, Any]] = {
         "sizeInBytes": {"type": ["integer", "null"]},
     },
 }
-_LATER_QUERY = {"includeHiddenFolders"}  # used by public clients on mailbox folders too
+# Used by public clients on mailbox folders too; mandatory for calendarView, but not in the description.
+_LATER_QUERY = {"includeHiddenFolders", "startDateTime", "endDateTime"}
 _BROKEN: Any = object()  # JSON that is none
 _REMOVED = {
     "type": "object",

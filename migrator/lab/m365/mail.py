@@ -220,6 +220,7 @@ def list_shape(
     """A page of the items of some folders in a shape. keep(item): whether this endpoint shows it."""
     room = context.room
     options = odata.parse(context.request.query, max_top=MAX_TOP)
+    shapes.check_select(shape, options)
     if len(folders) == 1:
         source: Iterator[LabItem] = (item for item in folders[0].newest() if keep(item))
     else:
@@ -252,6 +253,7 @@ def _message(context: Context) -> LabItem:
 
 def show_one(context: Context, item: LabItem, shape: str, tail: str, status: int = 200) -> Any:
     options = context.options if context.request.method == "GET" else odata.parse("")
+    shapes.check_select(shape, options)
     return answer(
         {
             "@odata.context": f"{context.root}/$metadata#{kind(context, tail)}/$entity",

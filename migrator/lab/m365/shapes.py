@@ -392,12 +392,6 @@ def show(
         for name, field in {**fields, **(_ON_REQUEST if shape == "message" else {})}.items():
             if name.lower() in wanted:
                 found[name] = field(view)
-        unknown = wanted - {n.lower() for n in (*fields, *_ON_REQUEST, "id", "attachments", odata.EXTENDED)}
-        if unknown:
-            raise odata.ODataError(
-                f"Could not find a property named '{sorted(unknown)[0]}' on type 'microsoft.graph.{shape}'.",
-                "RequestBroker--ParseUri",
-            )
     else:
         for name, field in fields.items():
             found[name] = field(view)
