@@ -376,6 +376,16 @@ _CONTACT: dict[str, Field] = {
 SHAPES = {"message": _MESSAGE, "event": _EVENT, "contact": _CONTACT}
 
 
+def check_select(shape: str, options: odata.Options) -> None:
+    """Raises ODataError for a name in `$select` that the type does not have."""
+    known = {name.lower() for name in (*SHAPES[shape], *_ON_REQUEST, "id", "attachments", odata.EXTENDED)}
+    for name in options.select:
+        if name.lower() not in known:
+            raise odata.ODataError(
+                f"Could not find a property named '{name}' on type 'microsoft.graph.{shape}'."
+            )
+
+
 def show(
     room: Room, item: LabItem, shape: str, options: odata.Options, message: Message | None = None
 ) -> Json:
