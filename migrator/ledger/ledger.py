@@ -29,7 +29,7 @@ from migrator.errors import InDoubt, JobError, MigratorError
 from migrator.interfaces import Clock
 from migrator.ledger import schema as s
 from migrator.ledger.database import open_database
-from migrator.ledger.reading import Reading
+from migrator.ledger.reading import NOT_SENT, Reading
 from migrator.ledger.records import Entry, FolderRow, Lease, Verdict, to_epoch
 from migrator.ledger.statements import BEGIN, KNOWN, SAMPLE, SETTLE, TALLY
 from migrator.ledger.writer import Ticket, Writer, translate
@@ -383,7 +383,7 @@ class Ledger(Reading):
                     .where(s.entry.c.job == lease.job_no, s.entry.c.key.in_(found))
                     .values(
                         state=State.FAILED.value,
-                        why="not_sent",
+                        why=NOT_SENT,
                         error="the run was cut off before this item reached the target",
                         updated=self._clock.now(),
                     )
@@ -391,7 +391,7 @@ class Ledger(Reading):
                 self._count(
                     connection,
                     lease.job_no,
-                    [(number, State.FAILED.value, "not_sent", 1, row.size or 0) for row in known],
+                    [(number, State.FAILED.value, NOT_SENT, 1, row.size or 0) for row in known],
                 )
 
         self._call(act, lease)

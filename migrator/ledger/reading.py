@@ -33,6 +33,8 @@ from migrator.model import (
     State,
 )
 
+NOT_SENT = "not_sent"
+"""Code of an item whose request surely did not leave, because the run was cut off: due, and no failure."""
 _PART = 400
 _STREAM = 2_000
 
@@ -116,7 +118,9 @@ class Reading:
         with self._reader.connect() as connection:
             for row in connection.execute(select(s.tally)):
                 count = counts.setdefault(row.folder, {})
-                count[row.state] = count.get(row.state, 0) + row.items
+                # Cut off before it left: the next run sends it, so to a person it is open, not failed.
+                state = State.SENDING.value if row.why == NOT_SENT else row.state
+                count[state] = count.get(state, 0) + row.items
                 count["octets"] = count.get("octets", 0) + row.octets
                 if row.state == State.COPIED.value:
                     count["octets_copied"] = count.get("octets_copied", 0) + row.octets
@@ -129,7 +133,7 @@ class Reading:
             )
             for row in open_rows:
                 count = counts.setdefault(row.folder, {})
-                count[State.SENDING.value] = row.items
+                count[State.SENDING.value] = count.get(State.SENDING.value, 0) + row.items
                 count["octets"] = count.get("octets", 0) + (row.octets or 0)
             folders = connection.execute(
                 select(s.folder, s.job.c.id.label("job_id"))
@@ -143,13 +147,14 @@ class Reading:
         return self._by_why(State.SKIPPED)
 
     def failed_by_code(self) -> list[tuple[str, str, int]]:
-        """(job id, error code, items)."""
-        return self._by_why(State.FAILED)
+        """(job id, error code, items), without what was only cut off before it left."""
+        return [row for row in self._by_why(State.FAILED) if row[1] != NOT_SENT]
 
     def failures(self, job_id: str | None = None) -> list[Entry]:
-        """Every failed item of one job or of all."""
+        """Every failed item of one job or of all, without what was only cut off before it left."""
         wanted = [job_id] if job_id else [job.id for job in self.jobs()]
-        return [entry for job in wanted for entry in self._open(job, None, State.FAILED)]
+        found = (entry for job in wanted for entry in self._open(job, None, State.FAILED))
+        return [entry for entry in found if entry.code != NOT_SENT]
 
     def iter_entries(
         self, job_id: str, folder_id: str | None = None, state: State | None = None
