@@ -319,7 +319,7 @@ def from_transport(e: NotSent | AnswerLost, seat: Seat) -> MigratorError:
             f"{seat.endpoint}: {e}", code="wrong_url", remedy="Correct the url of this endpoint."
         )
     if e.kind in ("connection", "closed"):
-        return Transient(f"{seat.endpoint}: {e}", code="not_sent")
+        return Transient(f"{seat.endpoint}: {e}", code="connection_closed")
     remedies = {
         "dns": "Check the host name in url, and this machine's name resolution.",
         "refused": "See whether the server is up and port 443 reachable from here.",
