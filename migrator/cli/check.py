@@ -88,7 +88,7 @@ def show(loaded: Loaded, result: CheckResult) -> None:
     for note in loaded.plan.notes:
         screen.print(cell(f"  {note}", "yellow"))
     screen.print()
-    grid = table(("line", "", "source", "target", "what"), right=(0,))
+    grid = table(("mailbox", "line", "", "what"), right=(1,))
     styles = {"blocker": "red", "warning": "yellow", "note": ""}
     for check in result.jobs:
         mark = cell("ok", "green") if check.ok else cell("NO", "red")
@@ -98,17 +98,17 @@ def show(loaded: Loaded, result: CheckResult) -> None:
             for words in words_of(one)
         ]
         first = "" if told else f"{check.source.product} → {check.target.product}"
+        source, target = check.job.source.address, check.job.target.address
         grid.add_row(
+            cell(source if source == target else f"{source} → {target}"),
             str(check.job.line),
             mark,
-            cell(check.job.source.address),
-            cell(check.job.target.address),
             cell(first),
         )
         for side, level, text, remedy in told:
-            grid.add_row("", "", "", "", cell(f"{side}: {text}", styles.get(level, "")))
+            grid.add_row("", "", "", cell(f"{side}: {text}", styles.get(level, "")))
             if remedy:
-                grid.add_row("", "", "", "", cell(f"→ {remedy}"))
+                grid.add_row("", "", "", cell(f"→ {remedy}"))
     screen.print(grid)
     for canary in result.canaries:
         screen.print()

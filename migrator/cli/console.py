@@ -38,6 +38,7 @@ from migrator.report.words import number, octets, plural, span
 
 PER_SECOND = 2
 PLAIN_EVERY_S = 10.0
+WORDS_MOST = 100  # characters of what a server says, in a line
 STYLES = {
     "done": "green",
     "partial": "yellow",
@@ -177,10 +178,10 @@ class PlainView:
                     f"{shown(row.source)}: {event.state}: {number(row.copied)} copied, {number(row.present)} already there, "
                     f"{number(row.skipped)} skipped, {number(row.failed)} failed"
                 ]
-                if event.error:
+                if event.state == "error":
                     lines.append(f"  {shown(f'{event.code}: {event.error}')}")
-                if event.remedy:
-                    lines.append(f"  → {shown(event.remedy)}")
+                    if event.remedy:
+                        lines.append(f"  → {shown(event.remedy)}")
                 return lines
             case Waiting():
                 return self._wait_lines(event)
@@ -204,7 +205,7 @@ class PlainView:
             return []  # many requests of one mailbox are told to wait at once
         self._waits[key] = now
         who = self._name(event.job) if event.job else event.endpoint
-        words = f": {event.words}" if event.words else ""
+        words = shown(f": {event.words.removeprefix(f'{who}: ')}", WORDS_MOST) if event.words else ""
         reason = {"throttled": "the server asks to slow down", "retry": "trying again"}.get(
             event.reason, event.reason
         )

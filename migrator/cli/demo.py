@@ -35,11 +35,11 @@ OURS = (
     "report",
     MARKER,
 )
-INTERRUPT_AT = 0.35  # of all items
+INTERRUPT_AT = 0.3  # of all items
 STEP_MOST_S = 120.0
 LATENCY_S = 0.02
-BURST = range(180, 190)  # which imports the server answers with "too many requests"
-LOST = (60, 120)  # imports that are stored and whose answer is lost
+BURST_AT, BURST_OF = 0.6, 12  # so many imports are answered "too many requests": in the second run
+LOST_AT = (0.1, 0.2)  # imports that are stored and whose answer is lost
 
 
 def command(
@@ -116,10 +116,12 @@ def lab_options(where: Path, mailboxes: int, items: int) -> LabOptions:
     from migrator.lab.options import LabOptions, Seeding
 
     where.mkdir(parents=True, exist_ok=True, mode=0o700)
+    whole = mailboxes * items
+    burst = range(int(whole * BURST_AT), int(whole * BURST_AT) + BURST_OF)
     faults: list[dict[str, Any]] = [
-        {"fault": "throttled_429", "service": "import", "nth": number, "retry_after": "2"} for number in BURST
+        {"fault": "throttled_429", "service": "import", "nth": number, "retry_after": "2"} for number in burst
     ]
-    faults += [{"fault": "lost_answer", "service": "import", "nth": number} for number in LOST]
+    faults += [{"fault": "lost_answer", "service": "import", "nth": int(whole * share)} for share in LOST_AT]
     return LabOptions(
         tls=True,
         folder=str(where),

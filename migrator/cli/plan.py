@@ -21,6 +21,7 @@ from migrator.cli.options import (
     Since,
     Until,
 )
+from migrator.model import SkipReason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -91,9 +92,11 @@ def target_of(folder: FolderSurvey) -> str:
 
 
 def skips_of(survey: MailboxSurvey) -> Counter[str]:
-    """reason → items, folders that are left out as a whole included."""
+    """reason → items, folders that are left out as a whole included. Search folders are views and hold none."""
     found: Counter[str] = Counter()
     for folder in survey.folders:
+        if folder.folder_skipped is SkipReason.SEARCH_FOLDER:
+            continue
         if folder.folder_skipped is not None:
             found[folder.folder_skipped.value] += folder.items
         for reason, items in folder.skipped.items():

@@ -21,8 +21,10 @@ from migrator.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from migrator.cli.loading import Loaded
-    from migrator.report.summary import Summary
+    from migrator.report.summary import Counts, Summary
 
 
 def command(
@@ -126,32 +128,25 @@ def print_balance(summary: Summary) -> None:
     from migrator.report.words import number, octets
 
     screen = console()
-    grid = table(
-        ("mailbox", "state", "source", "copied", "there", "skip", "fail", "open", "size"),
-        right=tuple(range(2, 9)),
-    )
+    names = ["mailbox", "state", "source", "copied", "there", "skip", "fail", "open", "size"]
+    if screen.width < 100:
+        names.pop()
+    grid = table(names, right=range(2, len(names)))
+
+    def line(name: Text, state: Text, counts: Counts, style: str = "") -> None:
+        figures = (counts.source, counts.copied, counts.present, counts.skipped, counts.failed, counts.open)
+        cells: list[Text | str] = [name, state, *map(number, figures), octets(counts.octets_copied)]
+        grid.add_row(*cells[: len(names)], style=style)
+
     rows = summary.mailboxes
     # More than a screen of finished mailboxes helps nobody; what is not finished is always shown.
     if len(rows) > 40:
         rows = tuple(row for row in rows if row.state != "done")
     for row in rows:
-        counts = row.counts
-        figures = (counts.source, counts.copied, counts.present, counts.skipped, counts.failed, counts.open)
-        grid.add_row(
-            cell(row.source), cell(row.state, STYLES.get(row.state, "")), *(number(one) for one in figures),
-            octets(counts.octets_copied),
-        )  # fmt: skip
-    totals = summary.totals
+        line(cell(row.source), cell(row.state, STYLES.get(row.state, "")), row.counts)
     grid.add_section()
-    figures = (totals.source, totals.copied, totals.present, totals.skipped, totals.failed, totals.open)
-    grid.add_row(
-        f"all {len(summary.mailboxes)}",
-        "",
-        *(number(one) for one in figures),
-        octets(totals.octets_copied),
-        style="bold",
-    )
+    line(cell(f"all {len(summary.mailboxes)}"), cell(""), summary.totals, "bold")
     screen.print()
     screen.print(grid)
     screen.print()
-    screen.print(cell("balance: " + balance_words(totals)))
+    screen.print(cell("balance: " + balance_words(summary.totals)))

@@ -13,27 +13,26 @@ from rich.text import Text
 
 from migrator.cli.console import shown
 
+FILE_WIDTH = 140
+
 
 def console(out: IO[str] | None = None) -> Console:
-    """Never narrower than 80 columns where nobody looks: a file is not a screen."""
+    """As wide as the terminal; wide where there is none: a file is not a screen."""
     found = Console(file=out or sys.stdout, highlight=False)
-    return (
-        found
-        if found.is_terminal
-        else Console(file=out or sys.stdout, highlight=False, width=max(100, found.width))
-    )
+    return found if found.is_terminal else Console(file=out or sys.stdout, highlight=False, width=FILE_WIDTH)
 
 
 def table(columns: Sequence[str], *, right: Sequence[int] = (), title: str = "") -> Table:
-    """right: numbers of columns that hold figures."""
+    """right: numbers of columns that hold figures. The first other column is cut when there is no room, the rest wrap."""
     made = Table(
         box=box.SIMPLE_HEAD, pad_edge=False, title=title or None, title_justify="left", show_edge=False
     )
+    first = min(at for at in range(len(columns)) if at not in right)
     for at, name in enumerate(columns):
         if at in right:
             made.add_column(name, justify="right", no_wrap=True)
         else:
-            made.add_column(name, overflow="fold")
+            made.add_column(name, overflow="ellipsis" if at == first else "fold")
     return made
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from migrator.cli.options import Allow, As, Batch, Form, Only, Option, PasswordsInCsv, Project
+from migrator.model import SkipReason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -152,15 +153,21 @@ def as_text(verdicts: Sequence[MailboxVerdict], limit: int) -> None:
             name: sum(getattr(folder, name) for folder in verdict.folders)
             for name in ("source_items", "target_items", "skipped", "failed", "new", "missing")
         }
-        left_out = sum(folder.source_items for folder in verdict.folders if folder.folder_skipped is not None)
-        sums["skipped"] += left_out
+        for folder in verdict.folders:
+            if folder.folder_skipped is SkipReason.SEARCH_FOLDER:
+                sums["source_items"] -= folder.source_items  # a view of items that lie elsewhere
+            elif folder.folder_skipped is not None:
+                sums["skipped"] += folder.source_items
         grid.add_row(
             cell(verdict.job.source.address), cell("ok", "green") if verdict.ok else cell("look", "red"),
             *(number(value) for value in sums.values()), number(verdict.different), number(verdict.sampled),
         )  # fmt: skip
     screen.print(grid)
+    reasons = {verdict.content for verdict in verdicts if verdict.content}
+    for reason in reasons:
+        say(f"not compared by content: {reason}", "yellow")
     for verdict in verdicts:
-        if verdict.ok and not verdict.content:
+        if verdict.ok:
             continue
         screen.print()
         say(f"{verdict.job.source.address} → {verdict.job.target.address}", "bold")
@@ -168,8 +175,6 @@ def as_text(verdicts: Sequence[MailboxVerdict], limit: int) -> None:
             say(f"  {verdict.error}", "red")
             if verdict.remedy:
                 say(f"  → {verdict.remedy}")
-        if verdict.content:
-            say(f"  not compared by content: {verdict.content}")
         for folder in verdict.folders:
             if not folder.closes:
                 say(
