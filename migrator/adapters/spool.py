@@ -27,9 +27,10 @@ class BufferContent:
 
     __slots__ = ("_pieces", "_size")
 
-    def __init__(self, pieces: Sequence[Buffer]) -> None:
+    def __init__(self, pieces: Sequence[Buffer], size: int | None = None) -> None:
+        """size: octets of all pieces together, where the caller knows."""
         self._pieces = list(pieces)
-        self._size = sum(memoryview(piece).nbytes for piece in self._pieces)
+        self._size = sum(memoryview(piece).nbytes for piece in self._pieces) if size is None else size
 
     @property
     def size(self) -> int:

@@ -18,7 +18,7 @@ from collections.abc import Callable
 
 from lxml import etree
 
-from migrator.adapters.ews.soap import M, NotSoap, T, parse
+from migrator.adapters.ews.soap import M, Message, NotSoap, T, messages_of, parse
 
 Buffer = bytes | memoryview
 
@@ -29,7 +29,6 @@ _TAGS = {
     DATA: re.compile(rb"<(?:[A-Za-z_][\w.-]*:)?Data>"),
     MIME: re.compile(rb"<(?:[A-Za-z_][\w.-]*:)?MimeContent(?: CharacterSet=\"[^\"<>&]*\")?>"),
 }
-_MARK = re.compile(r"#(\d+)\Z")
 _ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _WHITE = b" \t\r\n"
 _TRUNCATED = b"=== Truncated Data ==="
@@ -42,18 +41,18 @@ class Truncated(Exception):
 
 
 class Cut:
-    """An answer's root element, and the data of its elements."""
+    """An answer's root element, its response messages, and the data of its elements. Raises NotSoap without messages."""
 
     def __init__(self, root: etree._Element, data: dict[int, Buffer]) -> None:
         self.root = root
+        self.messages: list[Message] = messages_of(root)
         self._data = data
 
     def data_of(self, element: etree._Element) -> Buffer | None:
         """Base64 without white space; None when it is not base64. b"" when the element is empty."""
         text = element.text or ""
-        match = _MARK.match(text)
-        if match is not None:
-            return self._data.get(int(match[1]))
+        if text.startswith("#"):
+            return self._data.get(int(text[1:])) if text[1:].isdigit() else None
         plain = "".join(text.split())
         if not plain.isascii():
             return None
@@ -105,9 +104,10 @@ def is_base64(data: Buffer) -> bool:
         return False
     if not size:
         return True
-    if bytes(data[-2:]) == b"==":
+    end = bytes(data[-2:])
+    if end == b"==":
         size -= 2
-    elif bytes(data[-1:]) == b"=":
+    elif end[1:] == b"=":
         size -= 1
     return _alphabet_only(memoryview(data)[:size])
 
@@ -136,7 +136,7 @@ def _only_by_decoder() -> Callable[[memoryview], bool] | None:
                     return False
             except ValueError:
                 return False
-        return not bytes(view[whole:]).translate(None, _ALPHABET)
+        return whole == len(view) or not bytes(view[whole:]).translate(None, _ALPHABET)
 
     return only
 

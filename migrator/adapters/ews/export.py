@@ -215,8 +215,8 @@ class Exporter:
         found = self._cut("ExportItems", body, DATA, refs)
         self._box.exports = True
         answers = []
-        for message in messages_of(found.root):
-            element = message.element.find(DATA)
+        for message in found.messages:
+            element = message.child(DATA)
             answers.append(Answer(message, None, found.data_of(element) if element is not None else None))
         return self._matched(refs, answers)
 
@@ -252,8 +252,8 @@ class Exporter:
         body = f"<m:GetItem>{shape('ItemShape', MIME_PATHS, mime=True)}{ids}</m:GetItem>"
         found = self._cut("GetItem", body, MIME, refs)
         answers = []
-        for message in messages_of(found.root):
-            items = message.element.find(f"{M}Items")
+        for message in found.messages:
+            items = message.child(f"{M}Items")
             element = items[0] if items is not None and len(items) else None
             mime = element.find(MIME) if element is not None else None
             answers.append(Answer(message, element, found.data_of(mime) if mime is not None else None))
@@ -262,9 +262,7 @@ class Exporter:
     def _cut(self, operation: str, body: str, tag: str, refs: Sequence[ItemRef]) -> Cut:
         data = self._client.call(self._box, operation, body, timeout_s=self._patience(refs), bulk=True)
         try:
-            found = cut(data, tag)
-            messages_of(found.root)
-            return found
+            return cut(data, tag)
         except Truncated as e:
             raise faults.truncated(self._box.seat) from e
         except NotSoap as e:
@@ -287,9 +285,13 @@ class Exporter:
             int, MigratorError | SkipReason
         ] = {}  # to be read as MIME, with what became of the export
         again: list[int] = []
+        origin = self.origin
         for n, (ref, one) in enumerate(zip(refs, got, strict=True)):
             if isinstance(one, Answer) and one.message.code == "ErrorInvalidChangeKey" and ref.version:
                 again.append(n)
+                continue
+            if isinstance(one, Answer) and one.data and one.message.ok:
+                results[n] = self._item(ref, one.data, origin)
                 continue
             verdict = self._verdict(ref, one)
             if isinstance(verdict, (Item, Outcome)):
@@ -310,6 +312,11 @@ class Exporter:
             self._second_way(refs, spoilt, results)
         return _unless_nothing([results[n] for n in range(len(refs))])
 
+    @staticmethod
+    def _item(ref: ItemRef, data: Buffer | SpoolContent, origin: str) -> Item:
+        content: Content = data if isinstance(data, SpoolContent) else BufferContent((data,), len(data))
+        return Item(ref, Format.FTS, content, _flags_of(ref), (), (), origin)
+
     def _verdict(self, ref: ItemRef, one: Got) -> Result | MigratorError | SkipReason:
         """An Item, an Outcome, or the reason for trying MIME."""
         if isinstance(one, MigratorError):
@@ -317,9 +324,7 @@ class Exporter:
         message = one.message
         if message.ok:
             if one.data:
-                content: Content
-                content = one.data if isinstance(one.data, SpoolContent) else BufferContent([one.data])
-                return Item(ref, Format.FTS, content, flags=_flags_of(ref), origin=self.origin)
+                return self._item(ref, one.data, self.origin)
             if one.data is None:
                 return ItemError("the export holds no whole stream", code="broken_stream")
             return SkipReason.CORRUPT_AT_SOURCE
@@ -445,8 +450,15 @@ def _without_version(ref: ItemRef) -> ItemRef:
     return replace(ref, version="")
 
 
+_FLAGS = {
+    (seen, draft): frozenset(flag for flag, is_set in ((Flag.SEEN, seen), (Flag.DRAFT, draft)) if is_set)
+    for seen in (True, False)
+    for draft in (True, False)
+}
+
+
 def _flags_of(ref: ItemRef) -> frozenset[Flag]:
-    return frozenset(flag for flag, is_set in ((Flag.SEEN, ref.seen), (Flag.DRAFT, ref.draft)) if is_set)
+    return _FLAGS[bool(ref.seen), bool(ref.draft)]
 
 
 def _properties(element: etree._Element) -> tuple[frozenset[Flag], tuple[str, ...]]:
