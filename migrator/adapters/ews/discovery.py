@@ -60,6 +60,10 @@ def discover(
                     return False
                 return bool(super()._redirect_url_is_valid(url))
 
+            def _build_response(self, ad_response: Any) -> tuple[Any, None]:
+                # Only the answer is wanted. exchangelib 5.6 fails here when it names no AutoDiscoverSMTPAddress.
+                return ad_response, None
+
         search: Any = Careful(email=address, credentials=Credentials(sign_in.login, sign_in.reveal()))
         try:
             answer, _ = search.discover()
