@@ -59,11 +59,12 @@ class Answer:
 
 @dataclass
 class Cloud:
-    """knobs: changes, as Knobs.swap takes them. strict: judge all traffic."""
+    """knobs: changes, as Knobs.swap takes them. strict: judge all traffic. clock: frozen unless told."""
 
     knobs: dict[str, Any] = field(default_factory=dict)
     strict: bool = True
     roles: set[str] = field(default_factory=lambda: set(ROLES))
+    clock: LabClock = field(default_factory=lambda: LabClock(NOON))
     world: World = field(init=False)
     handlers: dict[str, Handler] = field(init=False)
     alice: LabMailbox = field(init=False)
@@ -71,7 +72,7 @@ class Cloud:
     token: str = field(init=False, default="")
 
     def __post_init__(self) -> None:
-        self.world = World(knobs=Knobs().swap(self.knobs), faults=Faults(), clock=LabClock(NOON))
+        self.world = World(knobs=Knobs().swap(self.knobs), faults=Faults(), clock=self.clock)
         self.world.urls.graph = "https://graph.lab"
         self.world.urls.login = "https://login.lab"
         self.world.urls.imports = "https://import.lab"
