@@ -517,6 +517,7 @@ class _Pool:
     def __init__(self) -> None:
         self.idle: deque[_Connection] = deque()
         self.cookies: dict[str, str] = {}
+        self.dropped = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -639,6 +640,8 @@ class Transport:
             self._closed = True
             pools = list(self._pools.values())
             self._pools.clear()
+            for pool in pools:
+                pool.dropped = True
         for pool in pools:
             while pool.idle:
                 pool.idle.pop().close()
@@ -647,6 +650,8 @@ class Transport:
         """Drop the idle connections and cookies of an affinity (a mailbox that moved, a sign-in that lapsed)."""
         with self._lock:
             dropped = [self._pools.pop(key) for key in list(self._pools) if key[3] == affinity]
+            for pool in dropped:
+                pool.dropped = True
         for pool in dropped:
             while pool.idle:
                 pool.idle.pop().close()
@@ -667,7 +672,7 @@ class Transport:
         conn.settle()
         old: list[_Connection] = []
         with self._lock:
-            if not conn.keep or self._closed:
+            if not conn.keep or pool.dropped:
                 old.append(conn)
             else:
                 pool.idle.append(conn)
@@ -703,6 +708,8 @@ class Transport:
             raise ConnectTimeout(f"{where}: no connection within {CONNECT_S:.0f} s", host=where) from e
         except http.client.HTTPException as e:
             raise ProxyFailure(f"{where}: the proxy's answer is no HTTP", host=where) from e
+        except UnicodeError as e:
+            raise NoSuchHost(f"{where}: not a host name", host=where) from e
         except OSError as e:
             if proxy is not None:
                 why = str(e) if "Tunnel connection failed" in str(e) else "cannot be reached"

@@ -509,7 +509,7 @@ class TestAccess:
             ("server_busy", Throttled, 2.0),
             ("connection_count", Throttled, 5.0),
             ("retry_503", Throttled, 5.0),
-            ("empty_503", Throttled, 30.0),
+            ("empty_503", Transient, 30.0),
             ("mailbox_move", Transient, 5.0),
             ("store_unavailable", Transient, 5.0),
             ("error_page", Transient, 30.0),

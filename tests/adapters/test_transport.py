@@ -281,6 +281,36 @@ def test_no_such_name(transport):
     assert "no-such-host.invalid" in str(info.value)
 
 
+def test_a_host_name_that_cannot_be(transport):
+    with pytest.raises(NoSuchHost):
+        transport.request("GET", "https://" + "x" * 70 + ".example/")
+
+
+def test_a_call_in_flight_while_its_affinity_is_forgotten(transport):
+    def step(wire: Wire, request: Request) -> None:
+        transport.forget("m")
+        wire.send(head(200, {"Content-Length": "0"}))
+
+    with ScriptServer([step, ok()]) as server:
+        transport.request("GET", server.url, affinity="m")
+        transport.request("GET", server.url, affinity="m")
+    assert [r.connection for r in server.requests] == [1, 2]
+
+
+def test_patience_is_per_request():
+    """A request that is known to take long waits longer; the next one on the same connection does not."""
+    seen: list[float | None] = []
+    transport = Transport(user_agent="t", timeout_s=7, proxies={})
+    with ScriptServer([ok()]) as server:
+        for given in (None, 300, None):
+            transport.request("GET", server.url, timeout_s=given)
+            (pool,) = transport._pools.values()
+            seen.append(pool.idle[-1].sock.gettimeout())
+    assert seen == [7, 300, 7]
+    assert server.connections == 1
+    transport.close()
+
+
 def test_no_connection_in_time(transport, monkeypatch):
     def never(*args, **kwargs):
         raise TimeoutError("timed out")

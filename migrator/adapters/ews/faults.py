@@ -243,11 +243,18 @@ def from_status(reply: Reply, seat: Seat) -> MigratorError:
     status = reply.status
     after = retry_after(reply.headers)
     code = f"http_{status}"
-    if status in (429, 503):
+    if status == 429 or (status == 503 and after is not None):
         return Throttled(
-            f"{seat.endpoint}: the server cannot take requests now (HTTP {status})",
+            f"{seat.endpoint}: the server asks for time (HTTP {status})",
             retry_after_s=after if after is not None else BUSY_S,
             scope="endpoint",
+            code=code,
+        )
+    if status == 503:
+        # Without a time it is as likely a stopped application pool: a failure that is counted, not a wish to wait for.
+        return Transient(
+            f"{seat.endpoint}: the server cannot take requests now (HTTP 503)",
+            retry_after_s=BUSY_S,
             code=code,
         )
     if status == 302 or status in (301, 303, 307, 308):
