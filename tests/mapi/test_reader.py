@@ -138,6 +138,8 @@ def test_strings_without_a_code_page_are_read_in_that_of_their_message() -> None
     embedded = message.attachments[0].embedded
     assert embedded is not None
     assert embedded.properties.text(0x0037) == "ι"
+    unicode = v.tag(0x001E, 0x0037) + v.sized(b"\xe9\0") + v.integer(0x3FFD, 1200)
+    assert fts.read(v.stream(unicode)).properties.typed(0x0037) == (0x001F, "é")
     without = fts.read(v.stream(v.tag(0x101E, 0x0037) + U32(2) + v.sized(b"\xe9\0") + v.sized(b"e")))
     assert without.properties.typed(0x0037) == (0x101F, ["é", "e"])
 

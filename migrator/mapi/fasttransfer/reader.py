@@ -629,7 +629,8 @@ class _Reader:
     def widen(self, properties: Properties, first: int) -> None:
         """Decode what came as PtypString8 without a code page: in the one the message names, else in Windows-1252."""
         page = properties.integer(0x3FFD, 1252)
-        known = decoder(page if 0 < page < 65_536 else 1252)
+        # 1200 says that the message is Unicode; what is narrow in it nevertheless is in no UTF-16.
+        known = decoder(page if 0 < page < 65_536 and page not in (1200, 1201) else 1252)
         for into, key, raw in self._narrow[first:]:
             value = into.typed(key)
             if value is None or value.value is not raw:
