@@ -354,12 +354,13 @@ def load() -> GraphSchema:
 
 
 def watch(world: Any, *, at_once: bool = True) -> list[str]:
-    """Judge every exchange of this world with Graph and the import host from now on. Returns the list that faults go to.
+    """Judge every exchange of this world with Graph and the import host from now on. Returns the list that faults
+    go to, which is also `world.notes["schema_faults"]`.
 
     at_once: raise in the lab's handler as well, for tests that call handlers directly.
     """
     judge = _load()
-    faults: list[str] = []
+    faults: list[str] = world.notes.setdefault("schema_faults", [])
 
     def witness(request: Any, response: Any) -> None:
         if response.abort or response.keep_octets is not None or response.tail:

@@ -66,6 +66,8 @@ def folder_values(folder: LabFolder) -> Properties:
     values.set(0x3613, 0x001F, folder.folder_class)
     values.set(0x66B5, 0x001F, "".join("\ufffe" + name for name in folder.path) or "\ufffe")
     values.set(0x0E08, 0x0014, folder.octets)
+    # PidTagFolderType: 0 root, 1 generic, 2 search
+    values.set(0x3601, 0x0003, 2 if folder.search else 0 if folder.parent is None else 1)
     values.set(0x3602, 0x0003, folder.total)
     values.set(0x3603, 0x0003, folder.unread)
     values.set(0x10F4, 0x000B, folder.hidden)
