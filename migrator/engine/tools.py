@@ -123,7 +123,7 @@ class Announcer:
                 if not told.ticket.done():
                     pour()
                 try:
-                    told.ticket.wait()
+                    told.ticket.wait(patient=True)
                 except Exception as error:  # noqa: BLE001 - handed to the mailbox that wrote
                     told.failed(error)
                     continue

@@ -31,7 +31,19 @@ from migrator.ledger import schema as s
 from migrator.ledger.database import open_database
 from migrator.ledger.reading import NOT_SENT, Reading
 from migrator.ledger.records import Entry, FolderRow, Lease, Verdict, to_epoch
-from migrator.ledger.statements import BEGIN, KNOWN, SAMPLE, SETTLE, TALLY
+from migrator.ledger.statements import (
+    ADVANCE,
+    BEGIN,
+    FOLDER,
+    FOLDER_NUMBER,
+    HELD,
+    KNOWN,
+    MARK,
+    SAMPLE,
+    SETTLE,
+    TALLY,
+    UNSETTLED,
+)
 from migrator.ledger.writer import Ticket, Writer, translate
 from migrator.model import Checkpoint, Folder, ItemRef, Job, Kind, Outcome, SkipReason, State
 
@@ -277,7 +289,7 @@ class Ledger(Reading):
         self, lease: Lease, folder: Folder, target: Folder | None, *, skipped: SkipReason | None = None
     ) -> None:
         """Note a source folder as it is listed now, and where it goes. A target once known is kept when None is given."""
-        values: dict[str, Any] = {
+        row = {
             "job": lease.job_no,
             "source_id": folder.id,
             "path": json.dumps(folder.path, ensure_ascii=False),
@@ -287,23 +299,10 @@ class Ledger(Reading):
             "total": folder.total,
             "size": folder.size,
             "skipped": skipped.value if skipped else None,
+            "target_id": target.id if target else "",
+            "target_path": json.dumps(target.path, ensure_ascii=False) if target else "[]",
         }
-        if target is not None:
-            values["target_id"] = target.id
-            values["target_path"] = json.dumps(target.path, ensure_ascii=False)
-
-        def act(connection: Connection) -> None:
-            statement = upsert(s.folder).values(values)
-            connection.execute(
-                statement.on_conflict_do_update(
-                    index_elements=[s.folder.c.job, s.folder.c.source_id],
-                    set_={
-                        name: statement.excluded[name] for name in values if name not in ("job", "source_id")
-                    },
-                )
-            )
-
-        self._put(_Call(act, lease))
+        self._put(_Call(lambda connection: FOLDER.run(connection, [row]), lease))
 
     def set_target(self, lease: Lease, folder_id: str, target: Folder | None) -> None:
         """Where a source folder goes now; None forgets it (it went away). A mark belongs to a target and goes with it."""
@@ -316,7 +315,12 @@ class Ledger(Reading):
 
     def set_mark(self, lease: Lease, folder_id: str, mark: Checkpoint) -> None:
         """The target-side checkpoint taken before the first write to a folder. Durable on return."""
-        self._update_folder(lease, folder_id, {"mark_scheme": mark.scheme, "mark_token": mark.token})
+
+        def act(connection: Connection) -> None:
+            number = self._folder_number(connection, lease.job_no, folder_id)
+            MARK.run(connection, folder_no=number, scheme=mark.scheme, token=mark.token)
+
+        self._call(act, lease)
 
     def forget_checkpoint(self, lease: Lease, folder_id: str) -> None:
         """List the folder anew next time; entries stay and prevent doubles."""
@@ -406,15 +410,8 @@ class Ledger(Reading):
 
         def act(connection: Connection) -> None:
             number = self._folder_number(connection, lease.job_no, folder_id)
-            open_items = connection.execute(
-                select(func.count())
-                .select_from(s.entry)
-                .where(
-                    s.entry.c.job == lease.job_no,
-                    s.entry.c.folder == number,
-                    s.entry.c.state == State.SENDING.value,
-                    s.entry.c.page <= page,
-                )
+            open_items = UNSETTLED.run(
+                connection, job_no=lease.job_no, folder_no=number, page_no=page
             ).scalar_one()
             if open_items:
                 raise JobError(
@@ -422,13 +419,13 @@ class Ledger(Reading):
                     code="unsettled",
                     remedy="Run the same command again; if it returns, report it as a defect.",
                 )
-            values: dict[str, Any] = {
-                "checkpoint_scheme": checkpoint.scheme,
-                "checkpoint_token": checkpoint.token,
-            }
-            if last:
-                values["listed"] = 1
-            connection.execute(update(s.folder).where(s.folder.c.no == number).values(values))
+            ADVANCE.run(
+                connection,
+                folder_no=number,
+                scheme=checkpoint.scheme,
+                token=checkpoint.token,
+                last_page=int(last),
+            )
 
         return self._put(_Call(act, lease))
 
@@ -567,16 +564,15 @@ class Ledger(Reading):
         leases = {operation.lease for operation in group if operation.lease is not None}
         if not leases:
             return
-        numbers = list({lease.job_no for lease in leases})
-        rows = connection.execute(select(s.job.c.no, s.job.c.fence).where(s.job.c.no.in_(numbers)))
-        fences = {row.no: row.fence for row in rows}
-        for lease in leases:
-            if fences.get(lease.job_no) != lease.fence:
-                raise JobError(
-                    "another process has taken over this mailbox",
-                    code="lease_lost",
-                    remedy="Let the other process finish, or stop it and run the same command again.",
-                )
+        held = {
+            tuple(row) for row in HELD.rows(connection, [(lease.job_no, lease.fence) for lease in leases])
+        }
+        if any((lease.job_no, lease.fence) not in held for lease in leases):
+            raise JobError(
+                "another process has taken over this mailbox",
+                code="lease_lost",
+                remedy="Let the other process finish, or stop it and run the same command again.",
+            )
 
     def _apply_begins(self, connection: Connection, begins: Sequence[_Begin]) -> None:
         now = self._clock.now()
@@ -592,8 +588,7 @@ class Ledger(Reading):
                 }
         counts = [
             (old.folder, old.state, old.why, -1, -(old.size or 0))
-            for old in self._known(connection, list(rows)).values()
-            if old.state != State.SENDING.value
+            for old in KNOWN.rows(connection, list(rows))
         ]
         BEGIN.run(connection, list(rows.values()))
         self._count(connection, {row["folder"]: row["job"] for row in rows.values()}, counts)
@@ -607,13 +602,13 @@ class Ledger(Reading):
                     "job": settle.lease.job_no,
                     "folder": number,
                 }
-        known = self._known(connection, list(rows))
+        known = {(old.job, old.key): old for old in KNOWN.rows(connection, list(rows))}
         counts: list[tuple[int, str, str, int, int]] = []
         samples: dict[tuple[int, int], list[int]] = {}
         run = settles[0].lease.run
         for place, row in rows.items():
             old = known.get(place)
-            if old is not None and old.state != State.SENDING.value:
+            if old is not None:
                 counts.append((old.folder, old.state, old.why, -1, -(old.size or 0)))
             counts.append((row["folder"], row["state"], row["why"], 1, row["size"] or 0))
             if row["state"] == State.COPIED.value:
@@ -632,14 +627,6 @@ class Ledger(Reading):
                     for key, value in samples.items()
                 ],
             )
-
-    @staticmethod
-    def _known(connection: Connection, places: list[tuple[int, bytes]]) -> dict[tuple[int, bytes], Any]:
-        found: dict[tuple[int, bytes], Any] = {}
-        for part in _parts(places):
-            for row in connection.execute(KNOWN, {"places": part}):
-                found[(row.job, row.key)] = row
-        return found
 
     @staticmethod
     def _count(
@@ -671,9 +658,7 @@ class Ledger(Reading):
     def _folder_number(self, connection: Connection, job_no: int, folder_id: str) -> int:
         number = self._folder_numbers.get((job_no, folder_id))
         if number is None:
-            number = connection.execute(
-                select(s.folder.c.no).where(s.folder.c.job == job_no, s.folder.c.source_id == folder_id)
-            ).scalar()
+            number = FOLDER_NUMBER.run(connection, job_no=job_no, id=folder_id).scalar()
             if number is None:
                 raise JobError(
                     "a folder was written about before it was put into the ledger", code="no_folder"

@@ -1,55 +1,134 @@
 """The hot statements, built by SQLAlchemy once and then run as prepared text.
 
-SQLAlchemy processes every row of an executemany anew (20 µs for 22 columns, measured); the compiled text with tuples in
-its own order costs a third and is still SQLAlchemy's SQL for the dialect at hand.
+SQLAlchemy processes every row of an executemany anew (20 µs for 22 columns, measured) and builds a statement of the
+Core in 200 µs; the compiled text with values in its own order costs a fraction and is still SQLAlchemy's SQL for the
+dialect at hand. Rows go in many to a statement: each step of SQLite gives up the interpreter's lock, and among two
+hundred busy threads getting it back costs milliseconds, so what counts is how often that happens.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from functools import cached_property
+import re
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, cached_property
+from itertools import chain
+from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, case, select, tuple_
+from sqlalchemy import Connection, Row, bindparam, case, func, literal_column, select, tuple_, update
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from migrator.ledger import schema as s
+from migrator.model import State
+
+_MOST_ROWS = 64
+"""Rows in one statement: 23 columns of them are far below the parameters that SQLite takes (32,766)."""
+_VALUES = re.compile(r"VALUES (\([^()]+\))")
+_EMPTY: Any = literal_column("''")
+_SENDING: Any = literal_column(f"'{State.SENDING.value}'")
+
+
+def _text(statement: Any, **options: Any) -> tuple[str, tuple[str, ...]]:
+    """The SQL of a statement and the names of its parameters in their order."""
+    compiled = statement.compile(dialect=sqlite.dialect(), compile_kwargs=options)
+    return str(compiled), tuple(compiled.positiontup)
 
 
 class Prepared:
-    """A statement with named parameters, run for many rows at once."""
+    """A statement whose parameters are all named by `bindparam`."""
 
     def __init__(self, statement: Any) -> None:
         self._statement = statement
 
     @cached_property
     def _compiled(self) -> tuple[str, tuple[str, ...]]:
-        compiled = self._statement.compile(dialect=sqlite.dialect())
-        constants = {name: value for name, value in compiled.params.items() if value is not None}
-        self._constants = constants
-        return str(compiled), tuple(compiled.positiontup)
+        return _text(self._statement)
+
+    def run(self, connection: Connection, **values: Any) -> Any:
+        sql, order = self._compiled
+        return connection.exec_driver_sql(sql, tuple([values[name] for name in order]))
+
+
+class Insert:
+    """An INSERT, or upsert, of any number of rows: mappings that hold every parameter."""
+
+    def __init__(self, statement: Any) -> None:
+        self._statement = statement
+        self._texts: dict[int, str] = {}
+
+    @cached_property
+    def _parts(self) -> tuple[str, str, str, Callable[[Mapping[str, Any]], tuple[Any, ...]]]:
+        sql, order = _text(self._statement)
+        head, group, tail = _VALUES.split(sql)
+        if "?" in head + tail:
+            raise AssertionError("all parameters of an INSERT must stand among its values")
+        return head, group, tail, itemgetter(*order)
 
     def run(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-        sql, order = self._compiled
-        constants = self._constants
-        connection.exec_driver_sql(
-            sql,
-            [tuple([row[name] if name in row else constants[name] for name in order]) for row in rows],
-        )
+        get = self._parts[3]
+        at, left = 0, len(rows)
+        while left:
+            # Powers of two: few different texts, so that SQLite's cache of prepared statements holds all of them.
+            count = min(_MOST_ROWS, 1 << (left.bit_length() - 1))
+            values = tuple(chain.from_iterable(map(get, rows[at : at + count])))
+            connection.exec_driver_sql(self._text(count), values)
+            at += count
+            left -= count
+
+    def _text(self, count: int) -> str:
+        text = self._texts.get(count)
+        if text is None:
+            head, group, tail, _ = self._parts
+            text = self._texts[count] = f"{head}VALUES {', '.join([group] * count)}{tail}"
+        return text
 
 
-KNOWN = select(
-    s.entry.c.job, s.entry.c.key, s.entry.c.folder, s.entry.c.state, s.entry.c.why, s.entry.c.size
-).where(tuple_(s.entry.c.job, s.entry.c.key).in_(bindparam("places", expanding=True)))
+class Lookup:
+    """A SELECT with one expanding parameter called "places", of pairs."""
+
+    def __init__(self, statement: Any) -> None:
+        self._statement = statement
+        self._of_size = cache(self._compile)
+
+    def _compile(self, count: int) -> str:
+        statement = self._statement.params(places=[(0, 0)] * count)
+        return _text(statement, render_postcompile=True)[0]
+
+    def rows(self, connection: Connection, places: Sequence[tuple[Any, Any]]) -> list[Row[Any]]:
+        found: list[Row[Any]] = []
+        for start in range(0, len(places), 4 * _MOST_ROWS):
+            part = list(places[start : start + 4 * _MOST_ROWS])
+            size = 1 << (len(part) - 1).bit_length()
+            part += part[-1:] * (size - len(part))  # asking twice for one place changes nothing
+            found += connection.exec_driver_sql(self._of_size(size), tuple(chain.from_iterable(part))).all()
+        return found
+
+
+KNOWN = Lookup(
+    select(
+        s.entry.c.job, s.entry.c.key, s.entry.c.folder, s.entry.c.state, s.entry.c.why, s.entry.c.size
+    ).where(
+        tuple_(s.entry.c.job, s.entry.c.key).in_(bindparam("places", expanding=True)),
+        s.entry.c.state != _SENDING,
+    )
+)
+"""Entries by (job, key) that are counted in the tally: all that have an outcome."""
+
+HELD = Lookup(
+    select(s.job.c.no, s.job.c.fence).where(
+        tuple_(s.job.c.no, s.job.c.fence).in_(bindparam("places", expanding=True))
+    )
+)
+"""Of leases, (job, fence), those that are still ours."""
 
 
 def _begin_statement() -> Any:
     statement = upsert(s.entry).values(
         {name: bindparam(name) for name in ("job", "folder", "state", "updated")}
         | {name: bindparam(name) for name in _REF_COLUMNS}
-        | {"why": "", "error": "", "target_id": "", "target_version": ""}
-        | {"attempts": 1, "octets": 0, "path_taken": "", "notes": ""}
+        | dict.fromkeys(("why", "error", "target_id", "target_version", "path_taken", "notes"), _EMPTY)
+        | {"attempts": literal_column("1"), "octets": literal_column("0")}
     )
     renewed = ["folder", "state", "updated", "version", "kind", "item_class", "size", "received"]
     renewed += ["message_id", "seen", "fingerprint", "page"]
@@ -57,8 +136,16 @@ def _begin_statement() -> Any:
         index_elements=["job", "key"],
         # target_id stays: of an update in doubt the ledger still knows which target item it was about.
         set_={name: statement.excluded[name] for name in renewed}
-        | {"why": "", "error": "", "attempts": s.entry.c.attempts + 1},
+        | {"why": _EMPTY, "error": _EMPTY, "attempts": s.entry.c.attempts + literal_column("1")},
     )
+
+
+def _kept(statement: Any, table: Any, names: Sequence[str], nothing: Any = _EMPTY) -> dict[str, Any]:
+    """In an upsert: columns that keep what they hold where the new row has nothing."""
+    return {
+        name: case((statement.excluded[name] == nothing, table.c[name]), else_=statement.excluded[name])
+        for name in names
+    }
 
 
 def _settle_statement() -> Any:
@@ -66,18 +153,28 @@ def _settle_statement() -> Any:
     statement = upsert(s.entry).values(
         {name: bindparam(name) for name in ("job", "folder", "updated", *outcome)}
         | {name: bindparam(name) for name in _REF_COLUMNS}
-        | {"attempts": 0}
+        | {"attempts": literal_column("0")}
     )
     # A failed update leaves the older copy where it is, so its target id is not forgotten.
-    kept = {
-        name: case((statement.excluded[name] == "", s.entry.c[name]), else_=statement.excluded[name])
-        for name in ("target_id", "target_version")
-    }
+    kept = _kept(statement, s.entry, ("target_id", "target_version"))
     renewed = [name for name in outcome if name not in kept]
     renewed += ["folder", "updated", "version", "seen", "fingerprint", "size", "item_class", "received"]
     return statement.on_conflict_do_update(
         index_elements=["job", "key"],
         set_={name: statement.excluded[name] for name in renewed} | kept,
+    )
+
+
+def _folder_statement() -> Any:
+    told = ("path", "kind", "folder_class", "role", "total", "size", "skipped")
+    statement = upsert(s.folder).values(
+        {name: bindparam(name) for name in ("job", "source_id", *told, "target_id", "target_path")}
+    )
+    return statement.on_conflict_do_update(
+        index_elements=["job", "source_id"],
+        set_={name: statement.excluded[name] for name in told}
+        | _kept(statement, s.folder, ("target_id",))
+        | _kept(statement, s.folder, ("target_path",), literal_column("'[]'")),
     )
 
 
@@ -102,7 +199,42 @@ _REF_COLUMNS = (
     "fingerprint",
     "page",
 )
-BEGIN = Prepared(_begin_statement())
-SETTLE = Prepared(_settle_statement())
-TALLY = Prepared(_sum_statement(s.tally, ("folder", "state", "why"), ("items", "octets")))
-SAMPLE = Prepared(_sum_statement(s.sample, ("run", "at"), ("items", "octets")))
+BEGIN = Insert(_begin_statement())
+SETTLE = Insert(_settle_statement())
+FOLDER = Insert(_folder_statement())
+TALLY = Insert(_sum_statement(s.tally, ("folder", "state", "why"), ("items", "octets")))
+SAMPLE = Insert(_sum_statement(s.sample, ("run", "at"), ("items", "octets")))
+
+UNSETTLED = Prepared(
+    select(func.count())
+    .select_from(s.entry)
+    .where(
+        s.entry.c.job == bindparam("job_no"),
+        s.entry.c.folder == bindparam("folder_no"),
+        s.entry.c.state == _SENDING,
+        s.entry.c.page <= bindparam("page_no"),
+    )
+)
+"""Items of a folder, up to a page, that were begun and have no outcome."""
+
+ADVANCE = Prepared(
+    update(s.folder)
+    .where(s.folder.c.no == bindparam("folder_no"))
+    .values(
+        checkpoint_scheme=bindparam("scheme"),
+        checkpoint_token=bindparam("token"),
+        listed=case(
+            (bindparam("last_page") == literal_column("1"), literal_column("1")), else_=s.folder.c.listed
+        ),
+    )
+)
+MARK = Prepared(
+    update(s.folder)
+    .where(s.folder.c.no == bindparam("folder_no"))
+    .values(mark_scheme=bindparam("scheme"), mark_token=bindparam("token"))
+)
+FOLDER_NUMBER = Prepared(
+    select(s.folder.c.no).where(
+        s.folder.c.job == bindparam("job_no"), s.folder.c.source_id == bindparam("id")
+    )
+)

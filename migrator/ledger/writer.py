@@ -20,23 +20,34 @@ from migrator.errors import MigratorError, RunError
 
 GROUP = 500
 """Most operations in one transaction: bounds how long the first of them waits for the last."""
+LINGER_S = 0.02
+"""How long a group is kept open for more while nobody waits for it: a transaction costs the same for one and for fifty."""
 
 
 class Ticket:
     """A write that was handed in. `wait` returns when it is durable and raises what became of it otherwise."""
 
-    __slots__ = ("_done", "_error", "result")
+    __slots__ = ("_error", "_hurry", "_lock", "_settled", "result")
 
     def __init__(self) -> None:
-        self._done = threading.Event()
+        # A bare lock, held until the end is known: there is one for every write, and an Event costs five times as much.
+        self._lock = threading.Lock()
+        self._lock.acquire()
+        self._settled = False
         self._error: BaseException | None = None
+        self._hurry: Callable[[], None] | None = None
         self.result: Any = None
 
     def done(self) -> bool:
-        return self._done.is_set()
+        return self._settled
 
-    def wait(self) -> Any:
-        self._done.wait()
+    def wait(self, *, patient: bool = False) -> Any:
+        """patient: whoever waits does not mind if the writer gathers more work first."""
+        if not self._settled:
+            if not patient and self._hurry is not None:
+                self._hurry()
+            with self._lock:
+                pass
         if self._error is not None:
             raise self._error
         return self.result
@@ -44,7 +55,8 @@ class Ticket:
     def _settle(self, result: Any, error: BaseException | None) -> None:
         self.result = result
         self._error = error
-        self._done.set()
+        self._settled = True
+        self._lock.release()
 
 
 class Operation(Protocol):
@@ -66,6 +78,7 @@ class Writer:
         self._queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._broken: RunError | None = None
         self._closing = False
+        self._wanted = threading.Event()  # somebody waits for what is queued
         self._thread = threading.Thread(target=self._work, name="ledger-writer", daemon=True)
         self._thread.start()
 
@@ -74,6 +87,7 @@ class Writer:
             raise self._broken
         if self._closing:
             raise RunError("the ledger is closed", code="ledger_closed")
+        operation.ticket._hurry = self._wanted.set
         self._queue.put(operation)
         return operation.ticket
 
@@ -82,6 +96,7 @@ class Writer:
         if not self._closing:
             self._closing = True
             self._queue.put(None)
+            self._wanted.set()
         self._thread.join()
 
     def _work(self) -> None:
@@ -95,9 +110,14 @@ class Writer:
     def _next_group(self) -> tuple[list[Any], bool]:
         group: list[Any] = []
         item = self._queue.get()
+        if item is not None and self._queue.qsize() < GROUP:
+            self._wanted.wait(LINGER_S)
+        # Before the queue is emptied: whoever asks from now on has handed in his work, and it is in this group or the next.
+        self._wanted.clear()
         while item is not None:
             group.append(item)
             if len(group) >= GROUP:
+                self._wanted.set()  # what was asked for may be behind these
                 return group, False
             try:
                 item = self._queue.get_nowait()
