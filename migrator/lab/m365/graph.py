@@ -307,13 +307,13 @@ class Graph:
     def word(self, request: Request, action: Action) -> Response:
         """A scripted fault that has a code, in Graph's words."""
         headers = {"Retry-After": action.retry_after} if action.retry_after else {}
-        status = action.status or _STATUS_OF.get(action.code, 503)
+        status = action.status or STATUS_OF.get(action.code, 503)
         return self.fail(
             request, errors.GraphError(status, action.code, action.message or action.code, headers)
         )
 
 
-_STATUS_OF = {
+STATUS_OF = {
     "ApplicationThrottled": 429,
     "TooManyRequests": 429,
     "ErrorItemNotFound": 404,

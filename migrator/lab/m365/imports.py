@@ -23,7 +23,7 @@ from migrator.lab.faults import Action
 from migrator.lab.http import Request, Response
 from migrator.lab.m365 import errors
 from migrator.lab.m365.attachments import UPLOAD_PATH, upload
-from migrator.lab.m365.graph import _STATUS_OF, Context, Routes, answer
+from migrator.lab.m365.graph import STATUS_OF, Context, Routes, answer
 from migrator.lab.m365.room import FOLDER, Room, storable
 from migrator.lab.m365.survival import Refused, survive
 from migrator.lab.m365.tokens import jwt
@@ -119,7 +119,7 @@ class ImportHost:
 
         def word(action: Action) -> Response:
             headers = {"Retry-After": action.retry_after} if action.retry_after else {}
-            status = action.status or _STATUS_OF.get(action.code, 503)
+            status = action.status or STATUS_OF.get(action.code, 503)
             return self._fail(
                 request, errors.GraphError(status, action.code, action.message or action.code, headers)
             )
@@ -205,7 +205,7 @@ class ImportHost:
         if not isinstance(folder_id, str) or not folder_id:
             raise errors.bad_request("FolderId is required.")
         try:
-            number = self.room._number(FOLDER, box, folder_id)
+            number = self.room.number(FOLDER, box, folder_id)
         except errors.GraphError as error:
             raise errors.bad_request(
                 "FolderId is not the id of a folder of this session's mailbox.", error.code
@@ -244,7 +244,7 @@ class ImportHost:
             if action is not None and (action.code or action.status):
                 headers = {"Retry-After": action.retry_after} if action.retry_after else {}
                 raise errors.GraphError(
-                    action.status or _STATUS_OF.get(action.code, 400),
+                    action.status or STATUS_OF.get(action.code, 400),
                     action.code or "UnknownError",
                     action.message,
                     headers,

@@ -106,7 +106,7 @@ def row(context: Context, item: LabItem, options: odata.Options) -> dict[str, An
     found = pick(found, options.select)
     for name, expand in options.expand.items():
         if name == odata.EXTENDED:
-            keys = [parsed.key for parsed in map(_id, odata.property_ids(expand))]
+            keys = [parsed.key for parsed in map(property_id, odata.property_ids(expand))]
             found.update(extended_of(values_of(item, keys), expand))
         elif name == "multiValueExtendedProperties":
             found.update(_multiple(item, expand))
@@ -117,7 +117,7 @@ def row(context: Context, item: LabItem, options: odata.Options) -> dict[str, An
     return found
 
 
-def _id(text: str) -> extended.ExtendedId:
+def property_id(text: str) -> extended.ExtendedId:
     try:
         return extended.parse_id(text)
     except extended.BadId as error:
@@ -127,7 +127,7 @@ def _id(text: str) -> extended.ExtendedId:
 def _multiple(item: LabItem, expand: odata.Expand) -> dict[str, Any]:
     values = values_of(item)
     found = []
-    for wanted in map(_id, odata.property_ids(expand)):
+    for wanted in map(property_id, odata.property_ids(expand)):
         typed = values.typed(wanted.key)
         if typed is not None and wanted.many and typed.type == wanted.type:
             found.append(
@@ -151,7 +151,7 @@ def look(context: Context, item: LabItem, path: str) -> Any:
     if path.startswith(odata.EXTENDED + "/"):
         if not context.room.world.knobs.filter_extended:
             raise odata.ODataError("The filter is not supported.", "ErrorInvalidUrlQueryFilter")
-        wanted = _id(path.partition("/")[2])
+        wanted = property_id(path.partition("/")[2])
         return extended.lookup(values_of(item, [wanted.key]), wanted)
     if path in ("id", "changeKey"):
         return context.room.item_id(item) if path == "id" else context.room.long_key(item)

@@ -113,7 +113,7 @@ class Room:
         check = hashlib.blake2b(raw, digest_size=4, key=owner + bytes([kind])).digest()
         return base64.b64encode(_ID.pack(_HEAD, kind, owner, raw, check)).decode().translate(_REST)
 
-    def _number(self, kind: int, box: LabMailbox, text: str) -> int:
+    def number(self, kind: int, box: LabMailbox, text: str) -> int:
         """Raises GraphError: 400 for what is no id at all, 404 for the id of another mailbox."""
         try:
             raw = base64.b64decode(text.translate(_PLAIN), validate=True)
@@ -143,7 +143,7 @@ class Room:
         return self._id(ATTACHMENT, item.mailbox, item.id << 16 | number)
 
     def attachment_number(self, item: LabItem, text: str) -> int:
-        found = self._number(ATTACHMENT, item.mailbox, text)
+        found = self.number(ATTACHMENT, item.mailbox, text)
         if found >> 16 != item.id:
             raise errors.no_item()
         return found & 0xFFFF
@@ -161,14 +161,14 @@ class Room:
             r"[A-Za-z]{4,30}", text
         ):  # the form of a well-known name, and none that this mailbox has
             raise errors.no_folder()
-        folder = box.folders.get(self._number(FOLDER, box, text))
+        folder = box.folders.get(self.number(FOLDER, box, text))
         if folder is None:
             raise errors.no_folder()
         return folder
 
     def item(self, box: LabMailbox, text: str, folder: LabFolder | None = None) -> LabItem:
         """By id; folder: it must be in there. Raises GraphError."""
-        item = box.items.get(self._number(ITEM, box, text))
+        item = box.items.get(self.number(ITEM, box, text))
         if item is None or (folder is not None and item.folder is not folder):
             raise errors.no_item()
         return item

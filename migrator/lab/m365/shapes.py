@@ -407,9 +407,9 @@ def show(
             found[name] = field(view)
     expand = options.expand.get(odata.EXTENDED)
     if expand is not None:
-        from migrator.lab.m365.items import _id
+        from migrator.lab.m365.items import property_id
 
-        keys = [_id(text).key for text in odata.property_ids(expand)]
+        keys = [property_id(text).key for text in odata.property_ids(expand)]
         found.update(extended_of(values_of(item, keys), expand))
     if "attachments" in options.expand:
         found["attachments"] = [
@@ -430,9 +430,9 @@ def _meeting_type(item: LabItem) -> str:
 def look(room: Room, item: LabItem, shape: str, path: str) -> Any:
     """The value behind a path of $filter or $orderby."""
     if path.startswith(odata.EXTENDED + "/"):
-        from migrator.lab.m365.items import _id
+        from migrator.lab.m365.items import property_id
 
-        wanted = _id(path.partition("/")[2])
+        wanted = property_id(path.partition("/")[2])
         return extended.lookup(values_of(item, [wanted.key]), wanted)
     name, _, rest = path.partition("/")
     if name == "id":
