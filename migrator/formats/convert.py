@@ -1,0 +1,108 @@
+"""Items between formats, for the place between a source and a target that do not speak the same one.
+
+A converted item keeps its ref (with the new size), tells in `notes` what the new form could not carry, and is marked with the
+origin whose canary verdict speaks for it: a stream made here is "synthetic", no server wrote it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
+import pybase64
+
+from migrator.formats import mime
+from migrator.formats.content import MemoryContent
+from migrator.formats.errors import FormatError
+from migrator.mapi import fasttransfer
+from migrator.mapi import properties as p
+from migrator.mapi.item import Message
+from migrator.model import Format, Item
+
+SYNTHETIC = "synthetic"
+_BLOCK = 3 << 20  # a multiple of three: base64 of the blocks is base64 of the whole
+
+
+def mime_to_fts(item: Item, options: mime.ReadOptions | None = None) -> Item:
+    """A mail as base64 of an item stream. Raises FormatError, fasttransfer.WriteError (both ItemErrors)."""
+    if item.format is not Format.MIME:
+        raise FormatError(f"{item.format.value} where MIME was expected", code="format_unsupported")
+    raw = b"".join(item.content.pieces())
+    converted = mime.to_tree(
+        raw, flags=item.flags, received=item.ref.received, keywords=item.categories, options=options
+    )
+    del raw
+    return tree_to_fts(item, converted.message, converted.notes)
+
+
+def tree_to_fts(item: Item, message: Message, notes: Iterable[str] = ()) -> Item:
+    """The item with a tree as its content: base64 of a stream made here. Raises fasttransfer.WriteError."""
+    content = MemoryContent(_base64(fasttransfer.write_pieces(message)))
+    ref = replace(
+        item.ref,
+        size=content.size,
+        item_class=message.properties.text(p.PidTagMessageClass) or item.ref.item_class,
+    )
+    return replace(
+        item,
+        ref=ref,
+        format=Format.FTS,
+        content=content,
+        notes=_joined(item.notes, notes),
+        origin=SYNTHETIC,
+    )
+
+
+def fts_to_mime(item: Item, options: mime.WriteOptions | None = None) -> Item:
+    """An item stream as a mail. Raises FormatError, fasttransfer.StreamError (both ItemErrors)."""
+    message = tree_of(item)
+    written = mime.from_tree(message, options=options)
+    content = MemoryContent(written.pieces)
+    return replace(
+        item,
+        ref=replace(item.ref, size=content.size),
+        format=Format.MIME,
+        content=content,
+        flags=mime.flags_of(message),
+        categories=mime.categories_of(message) or item.categories,
+        notes=_joined(item.notes, written.notes),
+    )
+
+
+def tree_of(item: Item) -> Message:
+    """The tree of an item stream. Raises FormatError when it is not base64, StreamError when it is no item."""
+    if item.format is not Format.FTS:
+        raise FormatError(f"{item.format.value} where an item stream was expected", code="format_unsupported")
+    pieces = item.content.pieces()
+    try:
+        stream = pybase64.b64decode(pieces[0] if len(pieces) == 1 else b"".join(pieces), validate=True)
+    except ValueError as error:
+        raise FormatError("an item stream that is not base64") from error
+    return fasttransfer.read(stream)
+
+
+CONVERTERS: dict[tuple[Format, Format], Callable[[Item], Item]] = {
+    (Format.MIME, Format.FTS): mime_to_fts,
+    (Format.FTS, Format.MIME): fts_to_mime,
+}
+"""(from, to) → converter with default options."""
+
+
+def _base64(pieces: Iterable[bytes | memoryview]) -> list[bytes | memoryview]:
+    out: list[bytes | memoryview] = []
+    pending: list[bytes | memoryview] = []
+    fill = 0
+    for piece in pieces:
+        pending.append(piece)
+        fill += len(piece)
+        if fill >= _BLOCK:
+            joined = b"".join(pending)
+            cut = fill - fill % 3
+            out.append(pybase64.b64encode(joined[:cut] if cut < fill else joined))
+            pending, fill = [joined[cut:]], fill - cut
+    out.append(pybase64.b64encode(b"".join(pending)))
+    return out
+
+
+def _joined(before: Iterable[str], after: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys([*before, *after]))
