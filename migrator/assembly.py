@@ -29,11 +29,18 @@ from migrator.engine.job import words_of
 from migrator.engine.stop import Stop, StoppableClock, SystemClock
 from migrator.engine.survey import MailboxSurvey, survey_mailbox
 from migrator.engine.tools import SameContent, Tools, error_of, map_by_rules
-from migrator.engine.verify import SAMPLE, Compare, MailboxVerdict, verify_mailbox
-from migrator.errors import MigratorError, RunError, UserError
-from migrator.events import FoldersListed, JobFinished, JobStarted, Notice, RunFinished, RunStarted
+from migrator.engine.verify import (
+    SAMPLE,
+    Compare,
+    MailboxVerdict,
+    PropertyDifference,
+    verify_mailbox,
+)
+from migrator.errors import ItemError, MigratorError, RunError, UserError
+from migrator.events import Event, FoldersListed, JobFinished, JobStarted, Notice, RunFinished, RunStarted
 from migrator.interfaces import Client, Clock, Context, Emit, Finding, Secrets, Source, Target
 from migrator.ledger import Ledger
+from migrator.mapi.item import Message
 from migrator.model import Item, Job, Kind, Mailbox
 from migrator.plan.folders import FolderRules
 from migrator.plan.rowsecrets import RowSecrets
@@ -211,6 +218,16 @@ def _lane(box: Mailbox) -> str:
 # ----------------------------------------------------------------------- run
 
 
+class _Relay:
+    """What the wrappers tell goes the way of what the engine tells, which notes in the ledger who waits for what."""
+
+    def __init__(self, to: Emit) -> None:
+        self.to = to
+
+    def __call__(self, event: Event) -> None:
+        self.to(event)
+
+
 def run(
     project: ProjectLike,
     jobs: Sequence[Job],
@@ -228,7 +245,8 @@ def run(
         return _dry_run(
             project, jobs, settings, emit, stop, clock=clock, secrets=secrets, interactive=interactive
         )
-    room = Room(project, emit, stop, clock=clock, secrets=secrets, interactive=interactive)
+    tell = _Relay(emit)
+    room = Room(project, tell, stop, clock=clock, secrets=secrets, interactive=interactive)
     ledger: Ledger | None = None
     try:
         room.connect(jobs)
@@ -244,6 +262,7 @@ def run(
             map_folders=map_by_rules(project.folders),
             same_content=same_content(),
         )
+        tell.to = lambda event: tools.emit(event)
         return running.run(jobs, tools)
     finally:
         if not stop.now:  # else threads still hang in calls, and everything durable is durable
@@ -563,16 +582,43 @@ def _ledger_to_read(project: ProjectLike, clock: Clock | None) -> Ledger | None:
     return Ledger.open(project.ledger, clock=clock or SystemClock(), read_only=True)
 
 
-def stream_compare() -> Compare | None:
-    """How two item streams are compared property by property, where this installation can."""
-    return None
+def stream_compare() -> Compare:
+    """How two item streams (base64) are compared, property by property; see `mapi.compare`."""
+    import binascii
+
+    import pybase64
+
+    from migrator.mapi import fasttransfer
+    from migrator.mapi.compare import Class
+    from migrator.mapi.compare import compare as trees
+
+    def tree(stream: bytes) -> Message:
+        try:
+            octets = pybase64.b64decode(stream, validate=True)
+        except binascii.Error:
+            raise ItemError("the stream is no base64", code="stream_malformed") from None
+        return fasttransfer.read(octets)
+
+    def compare(one: bytes, two: bytes) -> list[PropertyDifference]:
+        if one == two:
+            return []
+        return [
+            PropertyDifference(
+                f"{difference.path}: {difference.name}" if difference.path else difference.name,
+                difference.left,
+                difference.right,
+                volatile=not difference.counts,
+                why=difference.reason or ("" if difference.counts else Class.NORMALISED.value),
+            )
+            for difference in trees(tree(one), tree(two))
+        ]
+
+    return compare
 
 
-def same_content() -> SameContent | None:
+def same_content() -> SameContent:
     """Whether two item streams hold the same item, for items in doubt that nothing else tells apart."""
     compare = stream_compare()
-    if compare is None:
-        return None
 
     def same(one: bytes, two: bytes) -> bool | None:
         try:

@@ -117,18 +117,23 @@ def _proven(job: Job, source: Source, kinds: frozenset[Kind], tools: Tools) -> f
             code="no_canary",
             remedy="Run `migrator check` first: it imports small items, reads them back and removes them.",
         )
+    accepted: set[Kind] = set()
     refused: dict[Kind, str] = {}
     for verdict in sorted(verdicts, key=lambda v: v.origin == source.traits.origin):
         if verdict.accepted:
+            accepted.add(verdict.kind)
             refused.pop(verdict.kind, None)
         else:
+            accepted.discard(verdict.kind)
             refused[verdict.kind] = verdict.detail
-    if Kind.MAIL in refused and not kinds - set(refused):
+    if refused and not accepted:
         raise JobError(
-            f"{job.target.endpoint} accepts no imported items: {refused[Kind.MAIL]}",
+            f"{job.target.endpoint} accepts no imported items: {refused.get(Kind.MAIL, '')}",
             code="import_refused",
             remedy="See the findings of `migrator check` for this endpoint, then run it again.",
         )
+    if Kind.MAIL in refused:
+        refused.setdefault(Kind.OTHER, "")  # classes of their own are mail to the store
     return kinds - set(refused)
 
 
