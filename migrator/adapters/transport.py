@@ -26,9 +26,11 @@ from __future__ import annotations
 import base64
 import http.client
 import io
+import os
 import select
 import socket
 import ssl
+import sys
 import threading
 import time
 import zlib
@@ -856,16 +858,36 @@ def _keep_cookie(jar: dict[str, str], text: str) -> None:
         jar[name] = value
 
 
+# Where systems keep their bundle when OpenSSL was built to look elsewhere (github.com/tiran/certifi-system-store).
+_BUNDLES = (
+    "/etc/ssl/cert.pem",
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+    "/etc/pki/tls/cert.pem",
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/ssl/ca-bundle.pem",
+)
+
+
+def _system_context() -> ssl.SSLContext:
+    """A context that trusts what the operating system trusts."""
+    if sys.platform in ("win32", "darwin"):
+        import truststore  # asks the system's own verifier
+
+        return truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    # Elsewhere the store is files, and truststore reads them anew for every connection: 20 ms each, measured.
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.set_default_verify_paths()
+    if not ssl.get_default_verify_paths().cafile:
+        for path in filter(os.path.isfile, _BUNDLES):
+            context.load_verify_locations(cafile=path)
+            break
+    return context
+
+
 def make_context(trust: str = "os", ca_file: str = "") -> ssl.SSLContext:
     """A TLS client context that verifies certificate and name, TLS 1.2 at least."""
-    context: ssl.SSLContext | None = None
     if trust == "os":
-        try:
-            import truststore
-
-            context = truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        except ImportError:
-            context = ssl.create_default_context()
+        context = _system_context()
     else:
         import certifi
 
