@@ -8,10 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 from migrator.cli.options import Allow, Batch, Json, Only, Option, PasswordsInCsv, Project
 
 if TYPE_CHECKING:
-    from migrator.assembly import CanaryCheck, CheckResult, SideCheck
+    from rich.text import Text
+
+    from migrator.assembly import CanaryCheck, CheckResult, JobCheck, SideCheck
     from migrator.cli.loading import Loaded
 
-UNREACHABLE = frozenset({"source_down", "sign_in_unreachable", "sign_in_busy", "throttled", "transient"})
+UNREACHABLE = frozenset(
+    {"sign_in_unreachable", "sign_in_busy", "throttled", "transient", "timeout", "connection_closed"}
+)
 """Codes that say nothing against manifest or credentials: the server could not be asked."""
 
 
@@ -66,7 +70,8 @@ def exit_code(result: CheckResult, stopped: bool) -> int:
         return Exit.DONE
     codes = {side.code for check in result.jobs for side in (check.source, check.target) if not side.ok}
     codes |= {canary.code for canary in result.canaries if not canary.ok}
-    return Exit.MAILBOXES_OPEN if codes <= UNREACHABLE else Exit.WRONG
+    asked = {code for code in codes if code not in UNREACHABLE and not code.startswith("source_")}
+    return Exit.WRONG if asked else Exit.MAILBOXES_OPEN
 
 
 def words_of(side: SideCheck) -> list[tuple[str, str, str]]:
@@ -88,27 +93,16 @@ def show(loaded: Loaded, result: CheckResult) -> None:
     for note in loaded.plan.notes:
         screen.print(cell(f"  {note}", "yellow"))
     screen.print()
-    grid = table(("mailbox", "line", "", "what"), right=(1,))
-    styles = {"blocker": "red", "warning": "yellow", "note": ""}
+    grid = table(("mailbox", "line", "", "what"), right=(1,), first_most=max(24, screen.width // 3))
     for check in result.jobs:
-        mark = cell("ok", "green") if check.ok else cell("NO", "red")
-        told = [
-            (side, *words)
-            for side, one in (("source", check.source), ("target", check.target))
-            for words in words_of(one)
-        ]
-        first = "" if told else f"{check.source.product} → {check.target.product}"
         source, target = check.job.source.address, check.job.target.address
+        mark = cell("ok", "green") if check.ok else cell("NO", "red")
         grid.add_row(
             cell(source if source == target else f"{source} → {target}"),
             str(check.job.line),
             mark,
-            cell(first),
+            _what(check),
         )
-        for side, level, text, remedy in told:
-            grid.add_row("", "", "", cell(f"{side}: {text}", styles.get(level, "")))
-            if remedy:
-                grid.add_row("", "", "", cell(f"→ {remedy}"))
     screen.print(grid)
     for canary in result.canaries:
         screen.print()
@@ -126,6 +120,24 @@ def show(loaded: Loaded, result: CheckResult) -> None:
             else "the target does not take items yet"
         )
         screen.print(cell(f"{words}: mend what is said above and check again", "red"))
+
+
+def _what(check: JobCheck) -> Text:
+    """Reason and remedy, a line each; what the mailboxes are where there is nothing to say."""
+    from rich.text import Text
+
+    from migrator.cli.tables import cell
+
+    styles = {"blocker": "red", "warning": "yellow"}
+    lines = []
+    for side, one in (("source", check.source), ("target", check.target)):
+        for level, text, remedy in words_of(one):
+            lines.append(
+                cell(f"{side}: {text.removeprefix(f'{one.mailbox.address}: ')}", styles.get(level, ""))
+            )
+            if remedy:
+                lines.append(cell(f"→ {remedy}"))
+    return Text("\n").join(lines or [cell(f"{check.source.product} → {check.target.product}")])
 
 
 def _show_canary(canary: CanaryCheck) -> None:

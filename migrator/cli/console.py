@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import IO, Protocol
 
 from rich.console import Console, Group
@@ -59,15 +59,26 @@ class View(Protocol):
     def emit(self, event: Event) -> None: ...
 
 
-def choose_view(*, json: bool = False, quiet: bool = False, out: IO[str] | None = None) -> View:
-    """The view for this run. A terminal that cannot move its cursor (TERM=dumb, a log file) gets plain lines."""
+def choose_view(
+    *,
+    json: bool = False,
+    quiet: bool = False,
+    lines: Mapping[str, int] | None = None,
+    out: IO[str] | None = None,
+) -> View:
+    """The view for this run. A terminal that cannot move its cursor (TERM=dumb, a log file) gets plain lines.
+
+    lines: job id → line of the manifest, told with errors.
+    """
     stream = out or sys.stdout
     if json:
         return JsonLines(stream)
     if quiet:
-        return QuietView(sys.stderr)
+        return QuietView(sys.stderr, lines)
     console = Console(file=stream, highlight=False)
-    return LiveView(console) if console.is_terminal and not console.is_dumb_terminal else PlainView(stream)
+    if console.is_terminal and not console.is_dumb_terminal:
+        return LiveView(console, lines)
+    return PlainView(stream, lines)
 
 
 def shown(text: str, most: int = 0) -> str:
@@ -75,11 +86,17 @@ def shown(text: str, most: int = 0) -> str:
     return safe_text(redact(text), most)
 
 
+def _of_line(lines: Mapping[str, int], job: str, name: str) -> str:
+    return f"line {lines[job]}: {name}" if job in lines else name
+
+
 class QuietView:
     """Errors only."""
 
-    def __init__(self, out: IO[str]) -> None:
+    def __init__(self, out: IO[str], lines: Mapping[str, int] | None = None) -> None:
         self._out = out
+        self._lines = lines or {}
+        self._names: dict[str, str] = {}
         self._lock = threading.Lock()
 
     def __enter__(self) -> QuietView:
@@ -92,8 +109,13 @@ class QuietView:
         if isinstance(event, Notice) and event.level == "error":
             line = shown(event.text)
         elif isinstance(event, JobFinished) and event.state == "error":
-            line = shown(f"{event.job}: {event.error}. {event.remedy}")
+            name = _of_line(self._lines, event.job, self._names.get(event.job, event.job))
+            line = shown(
+                f"{name}: {event.code}: {event.error}" + (f" → {event.remedy}" if event.remedy else "")
+            )
         else:
+            if isinstance(event, JobStarted):
+                self._names[event.job] = event.source
             return
         with self._lock:
             print(line, file=self._out, flush=True)
@@ -136,8 +158,11 @@ class CountView:
 class PlainView:
     """A line for what matters, and one for the whole every PLAIN_EVERY_S of work."""
 
-    def __init__(self, out: IO[str], *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, out: IO[str], lines: Mapping[str, int] | None = None, *, clock: Callable[[], float] = time.time
+    ) -> None:
         self._out = out
+        self._numbers = lines or {}
         self._clock = clock
         self._lock = threading.Lock()
         self._board = Board()
@@ -174,8 +199,11 @@ class PlainView:
                 return [f"{shown(self._name(event.job))}: {plural(event.folders, 'folder')}{items}{size}"]
             case JobFinished():
                 row = board.rows[event.job]
+                name = row.source
+                if event.state == "error":
+                    name = _of_line(self._numbers, event.job, name)
                 lines = [
-                    f"{shown(row.source)}: {event.state}: {number(row.copied)} copied, {number(row.present)} already there, "
+                    f"{shown(name)}: {event.state}: {number(row.copied)} copied, {number(row.present)} already there, "
                     f"{number(row.skipped)} skipped, {number(row.failed)} failed"
                 ]
                 if event.state == "error":
@@ -219,8 +247,15 @@ class PlainView:
 class LiveView:
     """A picture that is drawn over and over, with notices scrolling above it."""
 
-    def __init__(self, console: Console, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        console: Console,
+        lines: Mapping[str, int] | None = None,
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self._console = console
+        self._numbers = lines or {}
         self._clock = clock
         self._lock = threading.Lock()
         self._board = Board()
@@ -247,7 +282,8 @@ class LiveView:
             self._console.print(Text(shown(event.text), style=style))
         elif isinstance(event, JobFinished) and event.state == "error":
             row = self._board.rows[event.job]
-            self._console.print(Text(shown(f"{row.source}: {event.error}"), style="red"))
+            name = _of_line(self._numbers, event.job, row.source)
+            self._console.print(Text(shown(f"{name}: {event.error}"), style="red"))
             if event.remedy:
                 self._console.print(Text(f"  → {shown(event.remedy)}"))
 

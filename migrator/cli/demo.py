@@ -141,7 +141,6 @@ def write_demo_project(folder: Path, info: dict[str, Any]) -> None:
     account, cloud = info["exchange"]["service_account"], info["m365"]
     write_private(folder / "lab" / "old-password.txt", account["password"] + "\n")
     write_private(folder / "lab" / "client-secret.txt", cloud["client_secret"] + "\n")
-    ca_file = Path(info["ca_file"])
     values = {
         "EWS": info["urls"]["ews"],
         "LOGIN": account["login"],
@@ -150,7 +149,7 @@ def write_demo_project(folder: Path, info: dict[str, Any]) -> None:
         "GRAPH": info["urls"]["graph"] + "/v1.0",
         "AUTHORITY": info["urls"]["login"],
         "IMPORT": info["urls"]["import"].partition("://")[2],
-        "CA": os.path.relpath(ca_file, folder).replace(os.sep, "/"),
+        "CA": os.path.relpath(info["ca_file"], folder).replace(os.sep, "/") if info["ca_file"] else "",
     }
     text = PROJECT
     for name, value in values.items():

@@ -50,7 +50,7 @@ def tell(error: MigratorError) -> Exit:
     from migrator.plan.remedies import remedy_of
 
     complain(str(error))
-    if isinstance(error, UserError):
+    if isinstance(error, UserError) and error.problems != (error.message,):
         for problem in error.problems:
             complain(f"  {problem}", name=False)
     todo = error.remedy or ("" if isinstance(error, UserError) else remedy_of(error.code).todo)
@@ -80,7 +80,7 @@ def crashed(error: Exception) -> Exit:
         f"migrator {__version__}, Python {platform.python_version()}, {platform.platform()}\n\n"
         + "".join(traceback.format_exception(error))
     )
-    name = f"migrator-crash-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.txt"
+    name = f"migrator-crash-{time.strftime('%Y%m%d-%H%M%S')}-{time.time_ns() % 10**9:09}.txt"
     where = ""
     for folder in (Path.cwd(), Path(tempfile.gettempdir())):
         try:
@@ -95,7 +95,7 @@ def crashed(error: Exception) -> Exit:
             name=False,
         )
     else:
-        complain(text, name=False)
+        complain(f"→ no file could be written about it; its last words: {error}", name=False)
     return Exit.STOPPED
 
 

@@ -101,7 +101,7 @@ def skips_of(survey: MailboxSurvey) -> Counter[str]:
             found[folder.folder_skipped.value] += folder.items
         for reason, items in folder.skipped.items():
             found[reason.value] += items
-    return found
+    return +found
 
 
 COLUMNS = (

@@ -74,7 +74,7 @@ def command(
     )
     stop = Stop()
     began = time.time()
-    view = choose_view(json=as_json, quiet=quiet)
+    view = choose_view(json=as_json, quiet=quiet, lines={job.id: job.line for job in loaded.jobs})
     with logging_to(loaded.project.folder), stops(stop), view:
         if dry_run and not as_json:
             surveys = assembly.survey(
@@ -108,6 +108,7 @@ def tell_end(loaded: Loaded, code: int, *, took_s: float, quiet: bool) -> None:
         print_balance(summary)
         print(f"took {span(took_s)}")
     todo = {
+        Exit.WRONG: "mend what is said above, then run the same command again",
         Exit.DONE: "migrator verify compares source and target",
         Exit.ITEMS_FAILED: "migrator errors says why; run the same command again, or with --retry-failed",
         Exit.MAILBOXES_OPEN: "migrator errors says why; then run the same command again",

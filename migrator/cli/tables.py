@@ -22,17 +22,20 @@ def console(out: IO[str] | None = None) -> Console:
     return found if found.is_terminal else Console(file=out or sys.stdout, highlight=False, width=FILE_WIDTH)
 
 
-def table(columns: Sequence[str], *, right: Sequence[int] = (), title: str = "") -> Table:
-    """right: numbers of columns that hold figures. The first other column is cut when there is no room, the rest wrap."""
-    made = Table(
-        box=box.SIMPLE_HEAD, pad_edge=False, title=title or None, title_justify="left", show_edge=False
-    )
+def table(columns: Sequence[str], *, right: Sequence[int] = (), first_most: int | None = None) -> Table:
+    """right: numbers of columns that hold figures. The first other column is cut when there is no room,
+    the rest wrap. first_most: its greatest width."""
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     first = min(at for at in range(len(columns)) if at not in right)
     for at, name in enumerate(columns):
         if at in right:
             made.add_column(name, justify="right", no_wrap=True)
         else:
-            made.add_column(name, overflow="ellipsis" if at == first else "fold")
+            made.add_column(
+                name,
+                overflow="ellipsis" if at == first else "fold",
+                max_width=first_most if at == first else None,
+            )
     return made
 
 

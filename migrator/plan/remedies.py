@@ -144,6 +144,63 @@ CODES: Mapping[str, Remedy] = {
     "ApplicationThrottled": Remedy(
         "the service asked to slow down for too long", "Run again at a quieter hour.", True
     ),
+    "format": Remedy(
+        "the source could not give it in a form that the target takes",
+        "The item's own stream was refused or is not to be had there. Run with --retry-failed; if it stays, copy it by hand.",
+    ),
+    "bad_content": Remedy(
+        "the target found the item's content unreadable",
+        "Open it in Outlook at the source; run with --retry-failed after a cure.",
+    ),
+    "empty_content": Remedy(
+        "the source gave no content", "Open it in Outlook at the source; run with --retry-failed."
+    ),
+    "truncated": Remedy(
+        "only half of the item was exported",
+        "Run with --retry-failed; if it stays, it is damaged at the source.",
+    ),
+    "truncated_data": Remedy(
+        "the source sent half an item", "Run with --retry-failed; if it stays, it is damaged at the source."
+    ),
+    "broken_stream": Remedy(
+        "the source sent a damaged item", "Run with --retry-failed; if it stays, it is damaged at the source."
+    ),
+    "broken_answer": Remedy("the source's answer broke off", _AGAIN, True),
+    "no_mime": Remedy(
+        "the source cannot turn it into MIME",
+        "Open it in Outlook at the source; copy it by hand if it matters.",
+    ),
+    "export_mismatch": Remedy("the source answered for other items than asked", _AGAIN, True),
+    "no_item_id": Remedy(
+        "imported, but the target did not say under which id", "The next run looks for it. " + _AGAIN, True
+    ),
+    "missing": Remedy("not in the target", "Run with --retry-failed."),
+    "vanished": Remedy("no longer there", "Nothing, if its owner deleted it. " + _AGAIN, True),
+    "request_too_large": Remedy(
+        "larger than the server takes in one request", "Lower batch_octets; raise the server's limit."
+    ),
+    "checkpoint_lost": Remedy(
+        "the server forgot where listing stood", "The folder is listed anew. " + _AGAIN, True
+    ),
+    "checkpoint_foreign": Remedy(
+        "the ledger is of another kind of source", "Did the endpoint's kind change? Use a new ledger then."
+    ),
+    "blob_limit": Remedy(
+        "a part of the item is too large to be read", "Report it with its class; others are not touched."
+    ),
+    "format_limit": Remedy(
+        "a part of the item is too large to be converted", "Report it with its class; others are not touched."
+    ),
+    "unexpected": Remedy(
+        "a fault of this program", "Report it with migrator.log (no secrets in it). " + _AGAIN, True
+    ),
+    "stopped": Remedy("the run was stopped before its turn came", _AGAIN, True),
+    "items_failed": Remedy(
+        "some items failed", "`migrator errors` says why; run again, or with --retry-failed.", True
+    ),
+    "timeout": Remedy("the server did not answer in time", _AGAIN, True),
+    "connection_closed": Remedy("the connection broke", _AGAIN, True),
+    "dry_run": Remedy("nothing is written in a dry run", "Run without --dry-run."),
     # one mailbox
     "quota_full": Remedy(
         "the target mailbox is full",
@@ -204,6 +261,86 @@ CODES: Mapping[str, Remedy] = {
     "ErrorQuotaExceeded": Remedy(
         "the mailbox is full", "Enlarge it or leave old items out with --since; then run again."
     ),
+    "access_denied": Remedy(
+        "no right to this mailbox", "Give the account full access or impersonation at the source."
+    ),
+    "ews_shut": Remedy(
+        "EWS is shut for this mailbox or program",
+        "Set-CASMailbox -EwsEnabled $true, and look at EwsApplicationAccessPolicy there.",
+    ),
+    "no_mailbox": Remedy(
+        "there is no such mailbox", "Check the address in the manifest; it must be the primary one."
+    ),
+    "not_primary_address": Remedy(
+        "not the mailbox's primary address", "Put its primary SMTP address into the manifest."
+    ),
+    "principal_name": Remedy(
+        "the address is not the mailbox's primary one", "Put its primary SMTP address into the manifest."
+    ),
+    "mailbox_disabled": Remedy(
+        "the mailbox is switched off", "Enable it, or take the row out of the manifest."
+    ),
+    "password_expired": Remedy(
+        "the password has run out", "Set a new one and put it where the reference points."
+    ),
+    "secret_expired": Remedy(
+        "the client secret has run out", "Make a new one and put it where the reference points."
+    ),
+    "no_login": Remedy("no user name is given", "Fill username of the endpoint, or source_login of the row."),
+    "no_secret": Remedy("no password is given", "Fill secret of the endpoint, or source_secret of the row."),
+    "no_url": Remedy("the server was not found by itself", "Fill url of the endpoint."),
+    "no_target": Remedy("this kind of endpoint cannot be written to", "Name another target endpoint."),
+    "no_root": Remedy("the mailbox shows no folders", "Check the account's rights at this mailbox."),
+    "no_folder": Remedy("a folder is not in the ledger", "Report it: this should not happen."),
+    "no_sync_state": Remedy("the server lists without telling where it stands", _AGAIN, True),
+    "empty_answer": Remedy("the server answered nothing", _AGAIN, True),
+    "no_progress": Remedy("the server lists the same again and again", _AGAIN, True),
+    "no_common_format": Remedy(
+        "source and target share no form for items",
+        "The source has no ExportItems: it needs Exchange 2010 SP1 or later.",
+    ),
+    "import_refused": Remedy(
+        "the target does not take imported items", "Look at `migrator check`: it says what was refused."
+    ),
+    "import_session": Remedy("the target opened no import session", _AGAIN, True),
+    "owned_elsewhere": Remedy(
+        "another process copies this mailbox", "Let it finish, or stop it; `migrator status` names it."
+    ),
+    "blocked": Remedy(
+        "something stands in the way", "Look at the message beside it, and at `migrator check`."
+    ),
+    "not_run": Remedy("nothing of this mailbox was copied yet", "Run `migrator run` first."),
+    "sign_in_lapsed": Remedy(
+        "the sign-in is no longer honoured", "Check the account; then run the same command again.", True
+    ),
+    "sign_in_method": Remedy(
+        "the server does not take this way of signing in", "Set auth of the endpoint to one that it names."
+    ),
+    "sign_in_garbled": Remedy(
+        "the sign-in service answers nonsense", "Is a proxy or filter between? Check authority.", True
+    ),
+    "endpoint_settings": Remedy(
+        "the endpoint's settings cannot work", "Mend the endpoint in the project file."
+    ),
+    "option": Remedy(
+        "an option of the endpoint is wrong", "Mend options of the endpoint in the project file."
+    ),
+    "wrong_url": Remedy(
+        "the URL is not that of EWS", "Mend url of the endpoint: https://host/EWS/Exchange.asmx."
+    ),
+    "error_page": Remedy(
+        "the server shows an error page", "Check url of the endpoint in a browser on this machine."
+    ),
+    "autodiscover": Remedy("autodiscover found no server", "Fill url of the endpoint."),
+    "autodiscover_host": Remedy(
+        "autodiscover names a host that is not trusted", "If it is right, fill url of the endpoint."
+    ),
+    "foreign_link": Remedy("the service names a link to elsewhere", "Report it; nothing was sent there."),
+    "unknown_endpoint": Remedy("no such endpoint", "Mend the name in the manifest or the project file."),
+    "secret_reference": Remedy(
+        "a secret's reference cannot be used", "Write env:NAME, keyring:SERVICE/USER or file:PATH."
+    ),
+    "ledger_read_only": Remedy("the ledger is only being read", "Report it: this should not happen."),
     # everything
     "token_refused": Remedy(
         "the sign-in is not accepted", "Check tenant, client id and secret; has the secret run out?"
@@ -297,6 +434,10 @@ def remedy_of(code: str) -> Remedy:
         return CODES[code]
     if code.startswith("http_5"):
         return _SERVER
+    if code.startswith("source_"):
+        return CODES["source_down"]
+    if code.startswith(("stream_", "format_")):
+        return CODES["stream_unknown"]
     return _HTTP.get(code, _UNKNOWN)
 
 

@@ -94,6 +94,20 @@ def test_every_reason_and_unknown_codes_have_words() -> None:
         assert remedy.todo
 
 
+def test_every_code_of_the_product_has_words() -> None:
+    import re
+
+    root = Path(__file__).parents[2] / "migrator"
+    unknown = {
+        f"{path.relative_to(root)}: {code}"
+        for path in root.rglob("*.py")
+        if path.relative_to(root).parts[0] in ("adapters", "engine", "wrappers", "auth", "ledger")
+        for code in re.findall(r'\bcode="([A-Za-z0-9_]+)"', path.read_text("utf-8"))
+        if remedy_of(code) == remedy_of("ErrorBrandNew") and not code.startswith("Error")
+    }
+    assert not unknown, "say in plan/remedies.py what to do about " + ", ".join(sorted(unknown))
+
+
 def test_text(summary: Summary) -> None:
     text = to_text(summary, folders=True)
     assert max(len(line) for line in text.splitlines()) <= 80
