@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -61,7 +62,9 @@ class Announcer:
     Outcomes of one folder that became durable together are told together. An error of a ticket goes to whoever handed it in.
     """
 
-    _MOST = 500
+    PAUSE_S = 0.1
+    """How long outcomes are gathered: a face that draws twice a second, or prints lines, wants few events."""
+    MOST = 1000
 
     def __init__(self, clock: Clock) -> None:
         self._emit: Emit = _nobody
@@ -102,42 +105,46 @@ class Announcer:
             self._worker = None
 
     def _work(self) -> None:
-        batch: list[Outcome] = []
-        where: tuple[str, FolderPath] = ("", ())
+        gathered: dict[tuple[str, FolderPath], list[Outcome]] = {}
+        since = 0.0
 
-        def pour() -> None:
-            if batch:
-                self._emit(BatchSettled(where[0], where[1], tuple(batch), self._clock.now()))
-                batch.clear()
+        def pour(job: str | None = None) -> None:
+            for place in [place for place in gathered if job is None or place[0] == job]:
+                outcomes = gathered.pop(place)
+                self._emit(BatchSettled(*place, tuple(outcomes), self._clock.now()))
 
         while True:
+            # By the wall clock: it is a person's or a program's eyes that are spared.
+            rest = since + self.PAUSE_S - time.monotonic() if gathered else None
             try:
-                told = self._queue.get_nowait()
+                told = self._queue.get(timeout=max(0.0, rest) if rest is not None else None)
             except queue.Empty:
                 pour()
-                told = self._queue.get()
+                continue
             if told is None:
                 pour()
                 return
             if told.ticket is not None:
-                if not told.ticket.done():
-                    pour()
                 try:
-                    told.ticket.wait(patient=True)
+                    told.ticket.wait()
                 except Exception as error:  # noqa: BLE001 - handed to the mailbox that wrote
                     told.failed(error)
                     continue
             if told.outcomes:
-                if where != (told.job, told.path) or len(batch) >= self._MOST:
-                    pour()
-                    where = (told.job, told.path)
+                if not gathered:
+                    since = time.monotonic()
+                batch = gathered.setdefault((told.job, told.path), [])
                 batch.extend(told.outcomes)
+                if len(batch) >= self.MOST:
+                    pour(told.job)
             if told.event is not None:
-                pour()
+                pour(getattr(told.event, "job", None))
                 self._emit(told.event)
             if told.mark is not None:
                 pour()
                 told.mark.set()
+            if gathered and time.monotonic() - since >= self.PAUSE_S:
+                pour()
 
 
 @dataclass(slots=True)

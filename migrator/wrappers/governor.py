@@ -74,8 +74,8 @@ class Window:
             self._grain_began = now
 
 
-class _Lane:
-    """One mailbox."""
+class Lane:
+    """One mailbox at one endpoint."""
 
     def __init__(self, lock: threading.Lock, limits: Limits) -> None:
         self.changed = threading.Condition(lock)
@@ -110,7 +110,7 @@ class Governor:
         self._stopped = stopped
         self._chance = chance
         self._lock = threading.Lock()
-        self._lanes: dict[str, _Lane] = {}
+        self._lanes: dict[str, Lane] = {}
         self._busy = 0
         self._not_before = 0.0
         self._throttled = 0
@@ -118,21 +118,25 @@ class Governor:
     @contextmanager
     def call(self, mailbox: str, octets: int = 0, job: str = "") -> Iterator[None]:
         """Wait for leave to make one call, and hold a slot during it. octets: of content that goes up."""
-        lane = self._enter(mailbox, octets, job)
+        lane = self.enter(mailbox, octets, job)
         try:
             yield
         finally:
-            with self._lock:
-                now = self._clock.monotonic()
-                lane.busy -= 1
-                self._busy -= 1
-                lane.requests.end(now, 1)
-                if octets:
-                    lane.upload.end(now, octets)
-                lane.changed.notify_all()
-                if self.limits.endpoint_concurrent:
-                    for other in self._lanes.values():
-                        other.changed.notify_all()
+            self.leave(lane, octets)
+
+    def leave(self, lane: Lane, octets: int = 0) -> None:
+        """The call that `enter` gave leave for has ended, whatever came of it."""
+        with self._lock:
+            now = self._clock.monotonic()
+            lane.busy -= 1
+            self._busy -= 1
+            lane.requests.end(now, 1)
+            if octets:
+                lane.upload.end(now, octets)
+            lane.changed.notify_all()
+            if self.limits.endpoint_concurrent:
+                for other in self._lanes.values():
+                    other.changed.notify_all()
 
     def throttled(self, mailbox: str, error: Throttled, job: str = "") -> None:
         """The server asked to slow down: the lane, or all of them, call again not before it said."""
@@ -152,22 +156,27 @@ class Governor:
 
     def succeeded(self, mailbox: str) -> None:
         """A call was answered: the next back-off starts small again."""
+        lane = self._lanes.get(mailbox)
+        if not self._throttled and (lane is None or not lane.throttled):
+            return  # nearly always, and without the lock
         with self._lock:
-            self._lane(mailbox).throttled = 0
             self._throttled = 0
+            if lane is not None:
+                lane.throttled = 0
 
     def _wish(self, error: Throttled, times: int) -> float:
         if error.retry_after_s is not None:
             return max(0.0, error.retry_after_s)
         return float(min(NO_WISH_MOST_S, NO_WISH_S * 2 ** min(times - 1, 10)))
 
-    def _lane(self, mailbox: str) -> _Lane:
+    def _lane(self, mailbox: str) -> Lane:
         lane = self._lanes.get(mailbox)
         if lane is None:
-            lane = self._lanes[mailbox] = _Lane(self._lock, self.limits)
+            lane = self._lanes[mailbox] = Lane(self._lock, self.limits)
         return lane
 
-    def _enter(self, mailbox: str, octets: int, job: str) -> _Lane:
+    def enter(self, mailbox: str, octets: int = 0, job: str = "") -> Lane:
+        """As `call`, for those who see to `leave` themselves."""
         turn = object()
         with self._lock:
             lane = self._lane(mailbox)
@@ -196,9 +205,10 @@ class Governor:
             if octets:
                 with self._lock:
                     lane.turns.remove(turn)
-                    lane.changed.notify_all()
+                    if lane.turns:
+                        lane.changed.notify_all()
 
-    def _try(self, lane: _Lane, octets: int, turn: object) -> tuple[float | None, str]:
+    def _try(self, lane: Lane, octets: int, turn: object) -> tuple[float | None, str]:
         """Take what a call needs, or say how long to wait: seconds, or None until something changes. Under the lock."""
         if octets and lane.turns[0] is not turn:
             return None, ""

@@ -38,13 +38,14 @@ class ThrottledSource(HandedSource):
         self._job = job
 
     def _call(self, call: Callable[[], T], octets: int = 0) -> T:
-        with self._governor.call(self._mailbox, octets, self._job):
-            try:
-                result = call()
-            except Throttled as error:
-                self._governor.throttled(self._mailbox, error, self._job)
-                raise
-        return result
+        lane = self._governor.enter(self._mailbox, octets, self._job)
+        try:
+            return call()
+        except Throttled as error:
+            self._governor.throttled(self._mailbox, error, self._job)
+            raise
+        finally:
+            self._governor.leave(lane, octets)
 
     def _results(self, results: Sequence[Item | Outcome]) -> None:
         """Of a batch single members may have been throttled."""

@@ -200,7 +200,8 @@ def test_of_a_batch_only_those_it_befell_are_sent_again(box: MemoryMailbox) -> N
 
 def test_when_patience_ends_the_others_keep_what_they_have(box: MemoryMailbox) -> None:
     busy = Transient("busy", code="http_503")
-    script: list[list[Exception | None]] = [[None, busy], *([busy] for _ in range(9))]
+    script: list[list[Exception | None]] = [[None, busy]]
+    script += [[busy] for _ in range(9)]
     flaky = Flaky(open_box(box), script)
     target = RetryingTarget(flaky, Patience(Limits(tries=3), FakeClock()))  # type: ignore[arg-type]
     outcomes = target.store(target.ensure_folder(("Inbox",), Kind.MAIL), WrapperContract.items(2))
