@@ -105,7 +105,7 @@ def skips_of(survey: MailboxSurvey) -> Counter[str]:
 
 
 COLUMNS = (
-    "line", "batch", "source", "target", "folder", "target_folder", "kind", "items", "bytes", "largest", "oldest", "newest",
+    "line", "batch", "source", "target", "folder", "target_role", "target_folder", "kind", "items", "bytes", "largest", "oldest", "newest",
     "to_copy", "bytes_to_copy", "to_update", "already_known", "skipped", "why_skipped", "left_out", "notes", "error", "what_to_do",
 )  # fmt: skip
 
@@ -125,13 +125,14 @@ def _rows(surveys: Sequence[MailboxSurvey]) -> Iterator[list[object]]:
         for one in survey.folders:
             why = "; ".join(f"{reason.value} {items}" for reason, items in one.skipped.items())
             yield [
-                *head, path_text(one.path), target_of(one) if one.folder_skipped is None else "", one.kind.value, one.items,
+                *head, path_text(one.path), one.target_role.value if one.target_role else "",
+                path_text(one.target_path) if one.folder_skipped is None else "", one.kind.value, one.items,
                 one.octets, one.largest, one.oldest.isoformat() if one.oldest else "",
                 one.newest.isoformat() if one.newest else "", one.to_copy, one.octets_to_copy, one.to_update, one.known,
                 sum(one.skipped.values()), why, one.folder_skipped.value if one.folder_skipped else "", "; ".join(one.notes), "", "",
             ]  # fmt: skip
         if survey.error:
-            yield [*head, *[""] * 16, survey.error, survey.remedy]
+            yield [*head, *[""] * 17, survey.error, survey.remedy]
 
 
 def as_json(loaded: Loaded, surveys: Sequence[MailboxSurvey]) -> str:

@@ -125,7 +125,7 @@ def print_balance(summary: Summary) -> None:
     """source = copied + already there + skipped + failed, a line a mailbox."""
     from migrator.cli.console import STYLES
     from migrator.cli.tables import cell, console, table
-    from migrator.report.text import balance_words
+    from migrator.report.text import balance_words, unfinished_words
     from migrator.report.words import number, octets
 
     screen = console()
@@ -151,3 +151,5 @@ def print_balance(summary: Summary) -> None:
     screen.print(grid)
     screen.print()
     screen.print(cell("balance: " + balance_words(summary.totals)))
+    if unfinished := unfinished_words(summary):
+        screen.print(cell(unfinished, "yellow"))

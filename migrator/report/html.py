@@ -8,7 +8,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from migrator.report.safe import safe_text
 from migrator.report.summary import Summary
-from migrator.report.text import balance_words
+from migrator.report.text import balance_words, unfinished_words
 from migrator.report.words import moment, number, octets, plural, span
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -27,5 +27,5 @@ def to_html(summary: Summary) -> str:
     # Values pass `safe_text` as well as autoescape: direction overrides mislead in a browser too.
     environment.finalize = lambda value: safe_text(value) if type(value) is str else value
     return environment.get_template("report.html").render(
-        s=summary, balance=balance_words(summary.totals), plural=plural
+        s=summary, balance=balance_words(summary.totals), unfinished=unfinished_words(summary), plural=plural
     )

@@ -27,6 +27,14 @@ def balance_words(counts: Counts) -> str:
     return words if counts.closes else f"{words} + {number(counts.open)} still open"
 
 
+def unfinished_words(summary: Summary) -> str:
+    """What the figures leave out, or ""."""
+    open_ones = sum(not mailbox.complete for mailbox in summary.mailboxes)
+    if not open_ones:
+        return ""
+    return f"{plural(open_ones, 'mailbox is', 'mailboxes are')} not finished: of these, only the folders reached so far are counted"
+
+
 def _lines(summary: Summary, folders: bool) -> Iterator[str]:
     yield safe_text(summary.title or "Migration")
     yield moment(summary.made)
@@ -45,6 +53,8 @@ def _lines(summary: Summary, folders: bool) -> Iterator[str]:
     yield f"{'all':<37}" + _numbers(summary.totals)
     yield ""
     yield from _wrapped("Balance: " + balance_words(summary.totals), "")
+    if unfinished := unfinished_words(summary):
+        yield from _wrapped(unfinished, "")
     yield f"Copied: {octets(summary.totals.octets_copied)} of {octets(summary.totals.octets)}"
     if summary.skips:
         yield ""
