@@ -13,6 +13,7 @@ Code-page numbers: learn.microsoft.com/windows/win32/intl/code-page-identifiers.
 from __future__ import annotations
 
 import codecs
+import re
 from functools import lru_cache
 from typing import Final, NamedTuple
 
@@ -218,14 +219,30 @@ def decode(octets: bytes, charset: str = "", *, hint: str = "") -> Decoded:
                 return Decoded(octets.decode(codec), codec.removesuffix("-sig"), wrong)
             except (UnicodeError, LookupError):
                 continue
-    codec = _guess(octets)
+    codec = hint if hint and _nearly(octets, hint) else _guess(octets)
     return Decoded(octets.decode(codec, "migrator.windows"), codec, wrong)
+
+
+def _nearly(octets: bytes, codec: str) -> bool:
+    try:
+        return octets.decode(codec, "replace").count("\ufffd") * 10 <= len(
+            octets.translate(None, bytes(range(128)))
+        )
+    except (UnicodeError, LookupError):
+        return False
 
 
 def _trusting(octets: bytes, codec: str) -> Decoded:
     try:
         text = octets.decode(codec)
     except UnicodeError:
+        if codec == "iso2022_jp_ext" and (text := _windows_jis(octets)):
+            return Decoded(text, codec, "")
+        if codec != "utf-8" and not octets.isascii() and (proven := _utf8(octets)) is not None:
+            return Decoded(proven, "utf-8", "charset_wrong")
+        if codec == "utf-8" and _mostly_invalid(octets):
+            guess = _guess(octets)
+            return Decoded(octets.decode(guess, "migrator.windows"), guess, "charset_wrong")
         try:
             return Decoded(octets.decode(codec, "migrator.windows"), codec, "charset_wrong")
         except (UnicodeError, IndexError):  # stateful codecs may refuse a handler's answer
@@ -245,7 +262,49 @@ def _latin(octets: bytes, codec: str) -> Decoded:
     return Decoded(octets.decode(windows, "migrator.windows"), windows, "")
 
 
-_C1: Final = bytes(range(0x80, 0xA0))
+def _utf8(octets: bytes) -> str | None:
+    try:
+        return octets.decode("utf-8")
+    except UnicodeError:
+        return None
+
+
+def _mostly_invalid(octets: bytes) -> bool:
+    """Whether more of the octets above 127 contradict UTF-8 than fit it."""
+    sample = octets[: 1 << 15]
+    high = len(sample.translate(None, bytes(range(128))))
+    return sample.decode("utf-8", "replace").count("\ufffd") * 2 > high
+
+
+_ESCAPE: Final = re.compile(rb"\x1b(\$@|\$B|\(B|\(J|\(I)")
+
+
+def _windows_jis(octets: bytes) -> str:
+    """ISO-2022-JP as Windows writes it, with the NEC and IBM characters (circled digits, №) that Python's codec lacks."""
+    pieces = _ESCAPE.split(octets)
+    if any(b"\x1b" in piece for piece in pieces[::2]):
+        return ""
+    wire = bytearray(pieces[0])
+    for mark, run in zip(pieces[1::2], pieces[2::2], strict=True):
+        if mark in (b"(B", b"(J"):
+            wire += run
+        elif mark == b"(I":
+            wire += bytes(octet | 0x80 for octet in run)
+        else:
+            breaks = run.rstrip(b"\r\n")
+            for at in range(0, len(breaks) - 1, 2):
+                row, cell = breaks[at], breaks[at + 1]
+                if not (0x21 <= row <= 0x7E and 0x21 <= cell <= 0x7E):
+                    return ""
+                wire.append((row - 0x21) // 2 + (0x81 if row < 0x5F else 0xC1))
+                wire.append(cell + (0x7E if row % 2 == 0 else 0x1F + (cell >= 0x60)))
+            wire += run[len(breaks) :]
+    try:
+        return wire.decode("cp932")
+    except UnicodeError:
+        return ""
+
+
 _NOT_C1: Final = bytes(octet for octet in range(256) if not 0x80 <= octet < 0xA0)
 
 

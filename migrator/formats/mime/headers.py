@@ -8,6 +8,7 @@ hostile input, and give up where a display name is merely careless. All of these
 from __future__ import annotations
 
 import binascii
+import contextlib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -69,7 +70,7 @@ def decode_words(value: str) -> str:
     for found in _WORD.finditer(value):
         between = value[at : found.start()]
         charset = found[1].partition("*")[0].lower()
-        octets = _word_octets(found[2], found[3])
+        octets = _word_octets(found[2], found[3], charset)
         if not pending or between.strip(" \t\r\n") or charset != pending_charset:
             flush()
             # White space between two encoded words is not part of the text.
@@ -83,8 +84,15 @@ def decode_words(value: str) -> str:
     return "".join(out)
 
 
-def _word_octets(encoding: str, content: str) -> bytes:
-    octets = content.encode("utf-8", "surrogateescape")
+def _word_octets(encoding: str, content: str, charset: str) -> bytes:
+    if content.isascii():
+        octets = content.encode("ascii")
+    else:  # octets above 127 within an encoded word: they were meant in its charset
+        known = charsets.lookup(charset)
+        try:
+            octets = content.encode(known[0] if known is not None else "utf-8")
+        except UnicodeError:
+            octets = content.encode("utf-8", "replace")
     if encoding in "qQ":
         return binascii.a2b_qp(octets, header=True)
     try:
@@ -332,9 +340,11 @@ class _Addresses:
         if angle is not None:
             address = _bare(angle)
             name = _phrase(words)
+            if "@" not in address and re.search(r"\s", address):  # a text where an address belongs
+                name, address = f"{name} {address}".strip(), ""
             if not name and comments:
                 name = clean(decode_words(comments[-1]))
-            if "@" not in address and "@" in name and " " not in name and not address:
+            if not address and "@" in name and " " not in name:
                 name, address = "", name
         else:
             address, left = _loose(words)
@@ -387,7 +397,16 @@ def _bare(source: str) -> str:
         address = address.partition(":")[2]
     if address.startswith("<"):
         address = address.lstrip("<")
-    return re.sub(r"\s+", "", clean(address)) if '"' not in address else clean(address)
+    address = clean(address)
+    if '"' in address:
+        return address
+    if "(" in address:
+        address = re.sub(r"\([^()]*\)", "", address)
+    if " " in address:
+        address = re.sub(r" *([.@]) *", r"\1", address)
+        if " " in address and "@" in address:
+            address = next(word for word in reversed(address.split()) if "@" in word)
+    return address
 
 
 # Dates and ids --------------------------------------------------------------------------------------------------------
@@ -398,6 +417,9 @@ def date(value: bytes | None) -> datetime | None:
     if value is None:
         return None
     source = raw_text(value[:400])
+    if "(" in source:
+        source = re.sub(r"\([^()]*\)", " ", source)
+    source = re.sub(r"\s*:\s*", ":", source)
     try:
         parsed = parsedate_tz(source)
         if parsed is None:
@@ -465,13 +487,11 @@ def _one_word(octets: bytes) -> str:
 def encode_address(person: Address) -> str:
     """A mailbox for an address field, as ASCII. A mere name becomes an empty group, which RFC 5322 can say."""
     name, address = clean(person.name), clean(person.address)
-    if not address.isascii():
-        local, _, domain = address.rpartition("@")
-        try:
-            domain = domain.encode("idna").decode("ascii")
-        except UnicodeError:
-            domain = domain.encode("ascii", "replace").decode("ascii").replace("?", "_")
-        address = f"{local}@{domain}" if local else domain  # a local part beyond ASCII stays UTF-8: RFC 6532
+    local, at, domain = address.rpartition("@")
+    if local.isascii() and not domain.isascii():
+        # A local part beyond ASCII has no ASCII form: then all stays UTF-8 (RFC 6532).
+        with contextlib.suppress(UnicodeError):
+            address = local + at + domain.encode("idna").decode("ascii")
     address = re.sub(r"[<>\r\n]", "", address)
     if not name:
         return f"<{address}>" if not re.fullmatch(r"[^\s,;:()<>\"]+@[^\s,;:()<>\"]+", address) else address

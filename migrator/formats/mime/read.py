@@ -274,8 +274,8 @@ class _Reader:
             found.text = part
             return
         if part.octets or named or part.declared:
-            if not part.octets.strip() and not named and disposition != "attachment" and plain:
-                return  # an empty text part is nothing
+            if (plain or kind == "text/html") and not part.octets.strip() and not named and not disposition:
+                return  # an empty text is nothing
             found.attachments.append((part, related))
 
     def around(self, part: Part) -> None:
@@ -527,6 +527,8 @@ class _Reader:
             text = re.sub(r"\r\n|\r|\n", "\r\n", text)
             if p.PidTagBody not in values:
                 values.set(p.PidTagBody, STRING, text)
+            elif found.tnef is not None and _squeezed(text) not in _squeezed(values.text(p.PidTagBody)):
+                found.attachments.append((found.text, False))  # more than the body that TNEF carries
             if found.html is None and not rich:
                 values.set(p.PidTagNativeBody, INT32, 1)
                 values.set(p.PidTagInternetCodepage, INT32, _page(charset, decoded) or charsets.UTF8)
@@ -748,6 +750,10 @@ def _is_tnef(part: Part, parameters: headers.Parameters) -> bool:
         return True
     name = parameters.get("filename") or part.parameters.get("name") or ""
     return name.lower() == "winmail.dat"
+
+
+def _squeezed(text: str) -> str:
+    return re.sub(r"\s+", "", text)
 
 
 def _is_foreign(tag: int) -> bool:

@@ -84,11 +84,14 @@ class Part:
 MESSAGE_KINDS: Final = frozenset({"message/rfc822", "message/global", "message/news"})
 _PLAIN_ENCODINGS: Final = frozenset({"", "7bit", "8bit", "binary", "7-bit", "8-bit", "none"})
 _FIELD: Final = re.compile(rb"([!-9;-~]{1,500})[ \t]*:")
-# A line in the middle of the header that can be no header is a broken fold if one of these follows it.
+# A line in the middle of the header that can be no header is a broken fold if one of these follows it soon.
 _KNOWN: Final = re.compile(
-    rb"(?i)(?:subject|from|to|cc|date|sender|reply-to|message-id|mime-version|content-[a-z-]+|received|return-path|"
-    rb"references|in-reply-to|x-[!-9;-~]{1,100}|dkim-signature|list-[a-z-]+|thread-[a-z]+)[ \t]*:"
+    rb"(?i)(?:subject|from|to|cc|bcc|date|sender|received|references|newsgroups|comments|keywords|"
+    rb"[a-z][a-z0-9]{0,40}(?:-[a-z0-9]{1,40}){1,6})[ \t]*:"
 )
+_LOOK_AHEAD: Final = 20
+_EMPTY_LINES: Final = re.compile(rb"(?:[ \t]{0,1000}\r?\n){1,20}")
+_INDENTED: Final = re.compile(rb"[ \t]{1,20}([!-9;-~]{1,500})[ \t]*:")
 _LONGEST_DELIMITER: Final = 1_000
 
 
@@ -213,7 +216,7 @@ class _Splitter:
     def _headers(self, start: int, default: str) -> Part:
         raw, size = self._raw, len(self._raw)
         spans: list[tuple[int, int, int]] = []  # name from, name to, value to (its start is behind the colon)
-        at = start
+        at = self._leading(start)
         match_field = _FIELD.match
         body = -1
         while at < size:
@@ -223,19 +226,17 @@ class _Splitter:
             if lead in b"\r\n" and not raw[at:following].strip(b"\r\n"):
                 body = following
                 break
-            if lead in b" \t" and at > start:
-                if not raw[at:following].strip() and not spans:
-                    body = following
-                    break
-                if spans:
-                    spans[-1] = (spans[-1][0], spans[-1][1], following)
+            if lead in b" \t" and spans:
+                spans[-1] = (spans[-1][0], spans[-1][1], following)
             elif (found := match_field(raw, at)) is not None:
                 spans.append((at, found.end(1), following))
             elif lead == 0x2D and following - at < _LONGEST_DELIMITER and self._is_delimiter(at, following):
                 break
-            elif at == start and (raw.startswith(b"From ", at) or raw.startswith(b">From ", at)):
+            elif not spans and raw.startswith((b"From ", b">From "), at):
                 pass  # an mbox separator
-            elif spans and _KNOWN.match(raw, following):
+            elif not spans and (indented := _INDENTED.match(raw, at)) is not None:
+                spans.append((indented.start(1), indented.end(1), following))
+            elif spans and self._goes_on(following):
                 spans[-1] = (spans[-1][0], spans[-1][1], following)
             else:
                 break
@@ -258,6 +259,25 @@ class _Splitter:
         else:
             part.kind, part.parameters = parsed
         return part
+
+    def _leading(self, start: int) -> int:
+        """Behind the empty lines in front of a header, which some programs leave."""
+        found = _EMPTY_LINES.match(self._raw, start)
+        if found is not None and _KNOWN.match(self._raw, found.end()):
+            return found.end()
+        return start
+
+    def _goes_on(self, at: int) -> bool:
+        """Whether the header goes on here, within a few lines and before an empty one."""
+        raw = self._raw
+        for _ in range(_LOOK_AHEAD):
+            if _KNOWN.match(raw, at):
+                return True
+            stop = raw.find(b"\n", at, at + 2_000)
+            if stop < 0 or raw.startswith(b"--", at) or not raw[at:stop].strip(b"\r"):
+                return False
+            at = stop + 1
+        return False
 
     def _is_delimiter(self, at: int, following: int) -> bool:
         return self._match(self._raw[at + 2 : following].rstrip(b" \t\r\n"))[0] >= 0

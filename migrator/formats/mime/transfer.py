@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 import pybase64
 
 _BASE64_LINE: Final = re.compile(rb"[A-Za-z0-9+/]*={0,2}[ \t\r]*\Z")
+_ALPHABET: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=\r\n"
 _JUNK: Final = bytes(
     set(range(256)) - set(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/")
 )
@@ -36,6 +37,9 @@ def decode(octets: bytes, encoding: str) -> Octets:
 
 
 def _base64(octets: bytes) -> Octets:
+    first_line = octets.lstrip(b"\r\n")[:200].partition(b"\n")[0].rstrip(b" \t\r")
+    if len(first_line.translate(None, _ALPHABET)) * 20 > len(first_line):
+        return Octets(octets, "base64_damaged")  # a text that is not base64 at all
     pad = octets.find(b"=")
     if pad < 0 or not octets[pad:].strip(b"= \t\r\n"):
         try:

@@ -126,7 +126,7 @@ class _Writer:
         self._count = 0
         self._verbatim: list[bytes] = []
         seed = blake2b(digest_size=12)
-        for key in (p.PidTagInternetMessageId, p.PidTagSubject, p.PidTagTransportMessageHeaders):
+        for key in (p.PidTagInternetMessageId, p.PidTagSubject):
             seed.update(root.properties.text(key).encode("utf-8", "surrogatepass"))
         self._seed = seed.hexdigest()
 
@@ -330,6 +330,8 @@ class _Writer:
             return None
         shown = [a for a in message.attachments if a.embedded is None and not _is_exception(a)]
         data = bytes(shown[0].properties.binary(p.PidTagAttachDataBinary)) if len(shown) == 1 else b""
+        if b"\r\n" not in data and item_class.endswith(".MULTIPARTSIGNED"):
+            data = data.replace(b"\n", b"\r\n")  # kept with LF by a file; signatures are made over CRLF
         if not data:
             self.note("smime_rebuilt")
             return None
@@ -689,7 +691,7 @@ def _again(name: str, value: str) -> bytes:
     value = value.replace("\0", "").replace("\r\n", "\n").replace("\r", " ").replace("\n", "\r\n")
     if value.isascii():
         lines = value.split("\r\n")
-        if all(len(line) <= 900 for line in lines):
+        if all(len(line) <= 998 - len(name) for line in lines):
             kept = [lines[0], *(line for line in lines[1:] if line.strip())]
             return f"{name}:{(chr(13) + chr(10)).join(kept)}\r\n".encode("ascii")
         flat = " ".join(line.strip() for line in lines)
@@ -738,6 +740,8 @@ def _encoded(text: str, page: int) -> tuple[bytes, str]:
 
 def _text_entity(kind: str, parameters: list[tuple[str, str]], octets: bytes) -> _Entity:
     fields = [headers.encode_structured("Content-Type", kind, parameters)]
+    if b"\n" in octets and b"\r" not in octets.replace(b"\r\n", b""):
+        octets = octets.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
     if transfer.is_plain(octets):
         fields.append(b"Content-Transfer-Encoding: 7bit\r\n")
         return _Entity(fields, [octets])
