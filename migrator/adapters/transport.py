@@ -44,6 +44,8 @@ from urllib.request import (  # type: ignore[attr-defined]
     proxy_bypass_environment,
 )
 
+from migrator import meter
+
 Buffer = bytes | memoryview
 
 FIRST_WRITE = 16 << 10
@@ -783,8 +785,9 @@ class Transport:
             lines.append(f"User-Agent: {self._user_agent}")
         if "accept-encoding" not in names:
             lines.append("Accept-Encoding: gzip")
+        octets = sum(memoryview(b).nbytes for b in body)
         if body or method in ("POST", "PUT", "PATCH"):
-            lines.append(f"Content-Length: {sum(memoryview(b).nbytes for b in body)}")
+            lines.append(f"Content-Length: {octets}")
         if cookies and pool.cookies:
             with self._lock:
                 jar = "; ".join(f"{name}={value}" for name, value in pool.cookies.items())
@@ -797,6 +800,7 @@ class Transport:
             raise NotSent(
                 f"{conn.host}: a header field with unusual characters", host=conn.host, kind="url"
             ) from None
+        meter.sent(octets)
         conn.send(head, body)
         reply, set_cookies = conn.receive(method, sink)
         if cookies and set_cookies:

@@ -7,6 +7,11 @@ and a number of slots too.
 The windows are sliding and exact on the safe side: a call counts from its start until one window after its end, and the
 server saw it somewhere between. So a server that counts in sliding or in fixed windows is never asked for more than it
 grants, and of a window that is used without pause nothing but the length of the calls is given away.
+
+What a call takes is estimated before it and corrected after it by what was truly sent (`migrator.meter`): the octets of
+the request bodies as they crossed the wire, every page of a listing, every member of a batch.
+
+`attempt` decides and never waits, so a simulation can drive it on a clock of its own; `enter` waits.
 """
 
 from __future__ import annotations
@@ -16,15 +21,20 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from migrator.errors import Throttled, Transient
 from migrator.events import Waiting
 from migrator.interfaces import Clock, Emit
+from migrator.meter import Sent
 from migrator.settings import Limits
+from migrator.wrappers.rate import Rate
 
 NO_WISH_S = 10.0
 NO_WISH_MOST_S = 300.0
 """Back-off where the server says "slow down" without a time: doubling from the first to the second."""
+TOO_MANY_AT_ONCE = "ErrorExceededConnectionCount"
+"""Exchange's word for more open requests than an owner may have: one less from then on."""
 _GRAINS = 1000
 _TELL_S = 1.0
 
@@ -62,8 +72,10 @@ class Window:
     def start(self, units: int) -> None:
         self._open += units
 
-    def end(self, now: float, units: int) -> None:
+    def end(self, now: float, units: int, actual: int | None = None) -> None:
+        """units: as given to `start`; actual: what it came to, where that is known."""
         self._open -= units
+        units = units if actual is None else actual
         self._past += units
         # Additions of one grain share an entry; it expires with the last of them.
         if self._log and now - self._grain_began < self._grain_s:
@@ -74,24 +86,39 @@ class Window:
             self._grain_began = now
 
 
+@dataclass(eq=False, slots=True)
+class Ask:
+    """What one call takes. slots: how many requests the server works on at once for it. job: who is told that it waits."""
+
+    octets: int = 0
+    requests: int = 1
+    slots: int = 1
+    job: str = ""
+
+
 class Lane:
     """One mailbox at one endpoint."""
 
     def __init__(self, lock: threading.Lock, limits: Limits) -> None:
         self.changed = threading.Condition(lock)
         self.busy = 0
+        self.most = limits.concurrent
+        self.wide: Ask | None = None  # wants several slots: until it has them nobody else takes one
+        self.usual: dict[str, Sent] = {}  # by verb: what its last call came to
         self.not_before = 0.0
         self.throttled = 0  # times in a row
         self.told_until = 0.0
         self.requests = Window(limits.requests, limits.requests_window_s)
         self.upload = Window(limits.upload_octets, limits.upload_window_s)
-        self.turns: deque[object] = (
-            deque()
-        )  # who waits for upload octets: a large item is not overtaken forever
+        self.turns: deque[Ask] = deque()  # for upload octets: a large item is not overtaken forever
 
 
 class Governor:
-    """stopped: asked by those who wait; when it says yes they leave with Transient(code="stopped")."""
+    """stopped: asked by those who wait; when it says yes they leave with Transient(code="stopped").
+
+    closed: (seconds, words) for which nobody may call at all (quiet hours); 0 seconds is: open. up, down: caps on the line,
+    shared with the governors of other endpoints.
+    """
 
     def __init__(
         self,
@@ -102,9 +129,15 @@ class Governor:
         emit: Emit = lambda event: None,
         stopped: Callable[[], bool] = lambda: False,
         chance: Callable[[], float] = random.random,
+        closed: Callable[[], tuple[float, str]] | None = None,
+        up: Rate | None = None,
+        down: Rate | None = None,
     ) -> None:
         self.endpoint = endpoint
         self.limits = limits
+        self._closed = closed
+        self._up = up
+        self._down = down
         self._clock = clock
         self._emit = emit
         self._stopped = stopped
@@ -118,25 +151,34 @@ class Governor:
     @contextmanager
     def call(self, mailbox: str, octets: int = 0, job: str = "") -> Iterator[None]:
         """Wait for leave to make one call, and hold a slot during it. octets: of content that goes up."""
-        lane = self.enter(mailbox, octets, job)
+        ask = Ask(octets, job=job)
+        lane = self.enter(mailbox, ask)
         try:
             yield
         finally:
-            self.leave(lane, octets)
+            self.leave(lane, ask)
 
-    def leave(self, lane: Lane, octets: int = 0) -> None:
-        """The call that `enter` gave leave for has ended, whatever came of it."""
+    def leave(self, lane: Lane, ask: Ask, sent: Sent | None = None) -> None:
+        """The call that `enter` gave leave for has ended, whatever came of it. sent: what it truly came to."""
+        requests = octets = None
+        if sent is not None and sent.requests:
+            requests, octets = sent.requests, sent.octets
         with self._lock:
             now = self._clock.monotonic()
-            lane.busy -= 1
-            self._busy -= 1
-            lane.requests.end(now, 1)
-            if octets:
-                lane.upload.end(now, octets)
+            lane.busy -= ask.slots
+            self._busy -= ask.slots
+            lane.requests.end(now, ask.requests, requests)
+            if ask.octets or octets:
+                lane.upload.end(now, ask.octets, octets)
             lane.changed.notify_all()
             if self.limits.endpoint_concurrent:
                 for other in self._lanes.values():
                     other.changed.notify_all()
+
+    def received(self, octets: int) -> None:
+        """So much content has come down: counted by the cap on the line."""
+        if self._down is not None:
+            self._down.charge(self._clock.monotonic(), octets)
 
     def throttled(self, mailbox: str, error: Throttled, job: str = "") -> None:
         """The server asked to slow down: the lane, or all of them, call again not before it said."""
@@ -152,6 +194,8 @@ class Governor:
                 lane.throttled += 1
                 wait = self._wish(error, lane.throttled)
                 lane.not_before = max(lane.not_before, now + wait)
+            if error.code == TOO_MANY_AT_ONCE:
+                lane.most = max(1, (lane.most or lane.busy) - 1)
         self._tell("" if whole else job, "throttled", safe_words(error.message), wait)
 
     def succeeded(self, mailbox: str) -> None:
@@ -175,22 +219,22 @@ class Governor:
             lane = self._lanes[mailbox] = Lane(self._lock, self.limits)
         return lane
 
-    def enter(self, mailbox: str, octets: int = 0, job: str = "") -> Lane:
-        """As `call`, for those who see to `leave` themselves."""
-        turn = object()
+    def lane(self, mailbox: str) -> Lane:
         with self._lock:
-            lane = self._lane(mailbox)
-            if octets:
-                lane.turns.append(turn)
+            return self._lane(mailbox)
+
+    def enter(self, mailbox: str, ask: Ask) -> Lane:
+        """As `call`, for those who see to `leave` themselves."""
+        lane = self.queue(mailbox, ask)
         try:
             while True:
                 with self._lock:
-                    wait, words = self._try(lane, octets, turn)
+                    wait, words = self.attempt(lane, ask)
                     while wait is None:
                         if self._stopped():
                             raise _left()
                         lane.changed.wait(1.0)
-                        wait, words = self._try(lane, octets, turn)
+                        wait, words = self.attempt(lane, ask)
                     tell = words and wait >= _TELL_S and self._clock.monotonic() >= lane.told_until
                     if tell:
                         lane.told_until = self._clock.monotonic() + wait
@@ -199,53 +243,103 @@ class Governor:
                 if self._stopped():
                     raise _left()
                 if tell:
-                    self._tell(job, "paced", words, wait)
+                    self._tell(ask.job, "quiet_hours" if words.startswith("quiet") else "paced", words, wait)
                 self._clock.sleep(wait)
         finally:
-            if octets:
-                with self._lock:
-                    lane.turns.remove(turn)
-                    if lane.turns:
-                        lane.changed.notify_all()
+            self.dequeue(lane, ask)
 
-    def _try(self, lane: Lane, octets: int, turn: object) -> tuple[float | None, str]:
-        """Take what a call needs, or say how long to wait: seconds, or None until something changes. Under the lock."""
-        if octets and lane.turns[0] is not turn:
+    def queue(self, mailbox: str, ask: Ask) -> Lane:
+        """Before the first `attempt` of an ask."""
+        with self._lock:
+            lane = self._lane(mailbox)
+            ask.slots = max(1, min(ask.slots, lane.most or ask.slots))
+            if ask.octets:
+                lane.turns.append(ask)
+        return lane
+
+    def dequeue(self, lane: Lane, ask: Ask) -> None:
+        """After its last one."""
+        if not ask.octets and lane.wide is not ask:
+            return
+        with self._lock:
+            if lane.wide is ask:
+                lane.wide = None
+                lane.changed.notify_all()
+            if ask.octets:
+                lane.turns.remove(ask)
+                if lane.turns:
+                    lane.changed.notify_all()
+
+    def attempt(self, lane: Lane, ask: Ask) -> tuple[float | None, str]:
+        """Take what a call needs and return 0, or say how long to wait: seconds, or None until something changes.
+
+        With the reason in words where that is one to tell. Under the lock, when there are several threads.
+        """
+        if ask.octets and lane.turns[0] is not ask:
             return None, ""
         now = self._clock.monotonic()
+        if self._closed is not None:
+            wait, words = self._closed()
+            if wait > 0:
+                return wait, words
         held_back = max(lane.not_before, self._not_before) - now
         if held_back > 0:
             if self._not_before > lane.not_before:
                 # All lanes are let go at one moment: not all of them in the same instant.
                 held_back += min(5.0, 0.1 * held_back) * self._chance()
             return held_back, ""
-        limits = self.limits
-        waits = [
-            (lane.requests.wait_s(now, 1), f"{limits.requests} requests in {limits.requests_window_s:.0f} s"),
-            (
-                lane.upload.wait_s(now, octets) if octets else 0.0,
-                f"{limits.upload_octets >> 20} MiB of uploads in {limits.upload_window_s:.0f} s",
-            ),
-        ]
-        for wait, what in waits:
-            if wait is None:
-                return None, ""
+        pause = self._pause(lane, ask, now)
+        if pause is not None:
+            return pause
+        if lane.wide is not None and lane.wide is not ask:
+            return None, ""
+        if lane.most and lane.busy + ask.slots > lane.most and lane.busy:
+            if ask.slots > 1:
+                lane.wide = ask
+            return None, ""
+        if self.limits.endpoint_concurrent and self._busy >= self.limits.endpoint_concurrent:
+            return None, ""
+        line = self._up if ask.octets else self._down
+        if line is not None:
+            wait = line.take(now, ask.octets)
             if wait > 0:
-                return wait, f"the limit of {what} is used up"
-        if limits.concurrent and lane.busy >= limits.concurrent:
-            return None, ""
-        if limits.endpoint_concurrent and self._busy >= limits.endpoint_concurrent:
-            return None, ""
-        lane.busy += 1
-        self._busy += 1
-        lane.requests.start(1)
-        if octets:
-            lane.upload.start(octets)
+                return wait, ""
+        lane.busy += ask.slots
+        self._busy += ask.slots
+        lane.requests.start(ask.requests)
+        if ask.octets:
+            lane.upload.start(ask.octets)
         return 0.0, ""
+
+    def _pause(self, lane: Lane, ask: Ask, now: float) -> tuple[float | None, str] | None:
+        """What the windows say; None when they have room."""
+        limits = self.limits
+        wait = lane.requests.wait_s(now, ask.requests)
+        if wait != 0.0:
+            return (
+                (None, "")
+                if wait is None
+                else (wait, _used_up(f"{limits.requests} requests", limits.requests_window_s))
+            )
+        wait = lane.upload.wait_s(now, ask.octets) if ask.octets else 0.0
+        if wait != 0.0:
+            return (
+                (None, "")
+                if wait is None
+                else (
+                    wait,
+                    _used_up(f"{limits.upload_octets >> 20} MiB of uploads", limits.upload_window_s),
+                )
+            )
+        return None
 
     def _tell(self, job: str, reason: str, words: str, wait: float) -> None:
         now = self._clock.now()
         self._emit(Waiting(job, self.endpoint, reason, words, now + wait, now))
+
+
+def _used_up(what: str, window_s: float) -> str:
+    return f"the limit of {what} in {window_s:.0f} s is used up"
 
 
 def _left() -> Transient:

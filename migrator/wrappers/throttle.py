@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+from migrator import meter
 from migrator.errors import Throttled
 from migrator.interfaces import Probe, Reader, Target
 from migrator.model import (
@@ -19,13 +20,13 @@ from migrator.model import (
     Page,
     Role,
 )
-from migrator.wrappers.governor import Governor
+from migrator.wrappers.governor import Ask, Governor
 from migrator.wrappers.handed import HandedSource, HandedTarget
 
 T = TypeVar("T")
 
 ENVELOPE_OCTETS = 1024
-"""What travels round an item's content: counted, because the server's window counts the whole request."""
+"""What travels round an item's content, as long as the call is open; when it has ended the meter's word counts."""
 
 
 class ThrottledSource(HandedSource):
@@ -37,15 +38,26 @@ class ThrottledSource(HandedSource):
         self._mailbox = mailbox
         self._job = job
 
-    def _call(self, call: Callable[[], T], octets: int = 0) -> T:
-        lane = self._governor.enter(self._mailbox, octets, self._job)
+    def _call(self, verb: str, call: Callable[[], T], octets: int = 0, requests: int = 0) -> T:
+        """requests: 0 is as many as this verb's last call came to."""
+        governor = self._governor
+        usual = governor.lane(self._mailbox).usual.get(verb) if not requests else None
+        if usual is not None:
+            ask = Ask(octets, usual.requests, usual.at_once, self._job)
+        else:
+            ask = Ask(octets, requests or 1, 1, self._job)
+        lane = governor.enter(self._mailbox, ask)
+        meter.take()  # what was sent outside of any call counts nowhere
         try:
             return call()
         except Throttled as error:
-            self._governor.throttled(self._mailbox, error, self._job)
+            governor.throttled(self._mailbox, error, self._job)
             raise
         finally:
-            self._governor.leave(lane, octets)
+            sent = meter.take()
+            governor.leave(lane, ask, sent)
+            if not requests and sent.requests:
+                lane.usual[verb] = sent
 
     def _results(self, results: Sequence[Item | Outcome]) -> None:
         """Of a batch single members may have been throttled."""
@@ -57,18 +69,19 @@ class ThrottledSource(HandedSource):
             self._governor.succeeded(self._mailbox)
 
     def probe(self) -> Probe:
-        return self._call(self._inner.probe)
+        return self._call("probe", self._inner.probe)
 
     def folders(self) -> list[Folder]:
-        return self._call(self._inner.folders)
+        return self._call("folders", self._inner.folders)
 
     def page(self, folder: Folder, after: Checkpoint | None) -> Page:
-        page = self._call(lambda: self._inner.page(folder, after))
+        page = self._call("page", lambda: self._inner.page(folder, after))
         self._governor.succeeded(self._mailbox)
         return page
 
     def export(self, refs: Sequence[ItemRef], fmt: Format) -> list[Item | Outcome]:
-        results = self._call(lambda: self._inner.export(refs, fmt))
+        results = self._call("export", lambda: self._inner.export(refs, fmt))
+        self._governor.received(sum(one.content.size for one in results if isinstance(one, Item)))
         self._results(results)
         return results
 
@@ -84,22 +97,25 @@ class ThrottledTarget(ThrottledSource, HandedTarget):
         self, path: FolderPath, kind: Kind, *, folder_class: str = "", role: Role | None = None
     ) -> Folder:
         return self._call(
-            lambda: self._target.ensure_folder(path, kind, folder_class=folder_class, role=role)
+            "ensure_folder",
+            lambda: self._target.ensure_folder(path, kind, folder_class=folder_class, role=role),
         )
 
     def mark(self, folder: Folder) -> Checkpoint:
-        return self._call(lambda: self._target.mark(folder))
+        return self._call("mark", lambda: self._target.mark(folder))
 
     def store(
         self, folder: Folder, items: Sequence[Item], replaces: Sequence[tuple[str, str] | None] | None = None
     ) -> list[Outcome]:
         octets = sum(item.content.size + ENVELOPE_OCTETS for item in items)
-        outcomes = self._call(lambda: self._target.store(folder, items, replaces), octets)
+        outcomes = self._call(
+            "store", lambda: self._target.store(folder, items, replaces), octets, len(items)
+        )
         self._results(outcomes)
         return outcomes
 
     def remove(self, folder: Folder, ids: Sequence[str]) -> list[str]:
-        return self._call(lambda: self._target.remove(folder, ids))
+        return self._call("remove", lambda: self._target.remove(folder, ids))
 
     def remove_folder(self, folder: Folder) -> None:
-        self._call(lambda: self._target.remove_folder(folder))
+        self._call("remove_folder", lambda: self._target.remove_folder(folder))

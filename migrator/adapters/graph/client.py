@@ -19,6 +19,7 @@ from urllib.parse import quote, urlsplit
 
 from pydantic_core import from_json, to_json
 
+from migrator import meter
 from migrator.adapters.transport import (
     AnswerLost,
     Buffer,
@@ -576,6 +577,8 @@ class Wire:
         Members fail for themselves: each answer is to be judged by `error_from`.
         See: learn.microsoft.com/graph/json-batching
         """
+        # Members count as requests of their own, and the server takes four of a mailbox side by side.
+        meter.sent(0, requests=len(requests) - 1, at_once=min(4, len(requests)))
         answer = self.post(
             f"{self.base}/$batch", {"requests": list(requests)}, BATCH, mailbox, affinity=affinity
         )
