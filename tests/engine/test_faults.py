@@ -97,6 +97,34 @@ def test_a_request_that_was_never_stored_is_sent_again(world: World) -> None:
     assert sum(event.resent for event in world.events if isinstance(event, Settled)) == 3
 
 
+def test_a_request_that_the_server_finishes_after_the_connection_broke_is_waited_for(world: World) -> None:
+    fill(world.source(), mails(4))
+    late: list[Sequence[Item]] = []
+    fired: list[bool] = []
+
+    def before(verb: str, detail: object) -> None:
+        if verb == "store" and not fired:
+            fired.append(True)
+            assert isinstance(detail, Sequence)
+            late.append(detail)
+            raise InDoubt("the connection broke")
+
+    sleep = world.clock.sleep
+
+    def sleep_while_the_server_works(seconds: float) -> None:
+        sleep(seconds)
+        while late:
+            for item in late.pop():
+                flags = item.flags
+                world.target().put(("Inbox",), item.ref, b"".join(item.content.pieces()), flags=flags)
+
+    world.clock.sleep = sleep_while_the_server_works  # type: ignore[method-assign]
+    world.target().before = before
+    assert world.run() == 0
+    assert world.same()
+    assert [(e.found, e.resent) for e in world.events if isinstance(e, Settled)] == [(1, 0)]
+
+
 def test_an_item_that_is_in_doubt_for_ever_fails_in_the_end(world: World) -> None:
     fill(world.source(), mails(3))
     poison = world.source().items(("Inbox",))[1].data
