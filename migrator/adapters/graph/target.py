@@ -164,6 +164,7 @@ class GraphMailbox:
             store_items=1,
             store_octets=most_octets,
             can_update=True,
+            canary=True,
         )
 
     @property
