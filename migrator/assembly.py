@@ -13,10 +13,11 @@ All raise UserError for a project that cannot work, before anything is opened.
 from __future__ import annotations
 
 import logging
+import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path as FilePath
 from types import TracebackType
 from typing import Protocol, TypeVar
 
@@ -26,6 +27,7 @@ from migrator.engine import pool
 from migrator.engine import run as running
 from migrator.engine.canary import Sung, sing
 from migrator.engine.job import words_of
+from migrator.engine.sampling import Confidence
 from migrator.engine.stop import Stop, StoppableClock, SystemClock
 from migrator.engine.survey import MailboxSurvey, survey_mailbox
 from migrator.engine.tools import SameContent, Tools, error_of, map_by_rules
@@ -41,7 +43,7 @@ from migrator.events import Event, FoldersListed, JobFinished, JobStarted, Notic
 from migrator.interfaces import Client, Clock, Context, Emit, Finding, Secrets, Source, Target
 from migrator.ledger import Ledger
 from migrator.mapi.item import Message
-from migrator.model import Item, Job, Kind, Mailbox
+from migrator.model import Item, Job, Kind, Mailbox, Path
 from migrator.plan.folders import FolderRules
 from migrator.plan.rowsecrets import RowSecrets
 from migrator.settings import Endpoint, RunSettings
@@ -59,9 +61,9 @@ class ProjectLike(Protocol):
     """What is read of a project (`plan.project.Project`)."""
 
     @property
-    def folder(self) -> Path: ...
+    def folder(self) -> FilePath: ...
     @property
-    def ledger(self) -> Path: ...
+    def ledger(self) -> FilePath: ...
     @property
     def endpoints(self) -> Mapping[str, Endpoint]: ...
     @property
@@ -505,20 +507,24 @@ def verify(
     emit: Emit,
     stop: Stop | None = None,
     *,
-    sample: int | None = SAMPLE,
+    sample: int | Confidence | None = SAMPLE,
+    keep: bool = False,
     clock: Clock | None = None,
     secrets: Secrets | None = None,
     interactive: bool = False,
 ) -> list[MailboxVerdict]:
     """Compare source, ledger and target of every job that was reached before a stop.
 
-    sample: items per mailbox that are compared by content: None for all, 0 for none.
+    sample: items that are compared by content: None for all, 0 for none, a number per mailbox, or as many of every folder
+    and kind as a Confidence needs. keep: write what came of it by kind into the ledger, for the report.
     """
     stop = stop or Stop()
     now = (clock or SystemClock()).now
     compare = stream_compare()
+    if not project.ledger.exists():
+        keep = False  # said by the ledger, which is only read then
     with (
-        Ledger.open(project.ledger, clock=clock or SystemClock(), read_only=True) as ledger,
+        Ledger.open(project.ledger, clock=clock or SystemClock(), read_only=not keep) as ledger,
         Room(project, emit, stop, clock=clock, secrets=secrets, interactive=interactive) as room,
     ):
         room.connect(jobs)
@@ -529,12 +535,14 @@ def verify(
                 room,
                 job,
                 lambda source, target: verify_mailbox(
-                    job, source, target, ledger, compare=compare, sample=sample
+                    job, source, target, ledger, compare=compare, sample=sample, as_stream=as_stream
                 ),
                 lambda error: MailboxVerdict(
                     job, error=words_of(error), code=error.code, remedy=error.remedy
                 ),
             )
+            if keep and not found.error and not stop.requested:
+                ledger.put_fidelity(job.id, found.fidelity)
             state = "error" if found.error else "done" if found.ok else "partial"
             emit(JobFinished(job.id, state, now(), found.error, found.code, found.remedy))
             return found
@@ -582,6 +590,19 @@ def _ledger_to_read(project: ProjectLike, clock: Clock | None) -> Ledger | None:
     return Ledger.open(project.ledger, clock=clock or SystemClock(), read_only=True)
 
 
+def as_stream(item: Item) -> Item:
+    """An item of any source as an item stream. Raises ItemError for what cannot be one."""
+    from migrator.formats.convert import CONVERTERS
+    from migrator.model import Format
+
+    if item.format is Format.FTS:
+        return item
+    convert = CONVERTERS.get((item.format, Format.FTS))
+    if convert is None:
+        raise ItemError(f"no item stream can be made of {item.format.value}", code="format_unsupported")
+    return convert(item)
+
+
 def stream_compare() -> Compare:
     """How two item streams (base64) are compared, property by property; see `mapi.compare`."""
     import binascii
@@ -589,7 +610,6 @@ def stream_compare() -> Compare:
     import pybase64
 
     from migrator.mapi import fasttransfer
-    from migrator.mapi.compare import Class
     from migrator.mapi.compare import compare as trees
 
     def tree(stream: bytes) -> Message:
@@ -599,21 +619,29 @@ def stream_compare() -> Compare:
             raise ItemError("the stream is no base64", code="stream_malformed") from None
         return fasttransfer.read(octets)
 
-    def compare(one: bytes, two: bytes) -> list[PropertyDifference]:
+    def compare(one: bytes, two: bytes, /, path: str = "") -> list[PropertyDifference]:
         if one == two:
             return []
+        made = path if path in (Path.JSON, Path.MIME) else Path.STREAM
         return [
             PropertyDifference(
                 f"{difference.path}: {difference.name}" if difference.path else difference.name,
                 difference.left,
                 difference.right,
                 volatile=not difference.counts,
-                why=difference.reason or ("" if difference.counts else Class.NORMALISED.value),
+                why=difference.reason,
+                class_=difference.class_.value,
+                group=_group_of(difference.path, difference.name),
             )
-            for difference in trees(tree(one), tree(two))
+            for difference in trees(tree(one), tree(two), path=made)
         ]
 
     return compare
+
+
+def _group_of(path: str, name: str) -> str:
+    """ "attachment 3 / embedded message" and a property → "attachment / embedded message: PidTagSubject"."""
+    return f"{re.sub(r' [0-9]+', '', path)}: {name}" if path else name
 
 
 def same_content() -> SameContent:

@@ -73,6 +73,9 @@ class TargetTraits(ReaderTraits):
     )
     can_update: bool = False  # `store(..., replaces=…)`
     canary: bool = False  # whether `store` works at all must be proven per tenant first (`engine.canary`)
+    creates: frozenset[Kind] = (
+        frozenset()
+    )  # kinds that `store` can make anew from an item stream taken apart (`Item.path` JSON)
 
 
 @runtime_checkable

@@ -56,6 +56,15 @@ class Format(StrEnum):
     VCF = "vcf"
 
 
+class Path(StrEnum):
+    """How an item gets into the target; what each path keeps is in docs/fidelity.md."""
+
+    STREAM = "stream"  # the source's own item stream, untouched
+    SYNTHETIC = "synthetic"  # an item stream made here, from the item's tree
+    JSON = "json"  # created anew by the target's ordinary interface, property by property
+    MIME = "mime"  # appended as a mail
+
+
 class Flag(StrEnum):
     SEEN = "seen"
     DRAFT = "draft"
@@ -179,6 +188,7 @@ class Item:
     categories: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()  # what a conversion could not carry
     origin: str = ""  # e.g. "ews 15.1", "synthetic": which canary verdict speaks for it
+    path: Path | None = None  # the way that `store` takes it; None is the plain one of its format
 
 
 @dataclass(frozen=True, slots=True)

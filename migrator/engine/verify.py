@@ -4,7 +4,8 @@ Three levels, each resting on the one before:
 
 1 counts and octets per folder: what the source lists now, what the ledger accounts for, what the target lists now;
 2 every item by what both listings tell: is it there, Message-ID, class, dates, read and draft state, size class;
-3 a sample (or all) by content: both sides export the item's own stream and the properties are compared one by one.
+3 a sample (or all) by content: both sides export the item's own stream and the properties are compared one by one. What
+  comes of it is counted by kind and by the path that the items took (`ledger.Fidelity`).
 
 The balance closes when every item that the source lists is copied, present, skipped for a reason or failed with a code, and
 every copied or present one is in the target. An item that came, changed or went at the source since the run is told as such:
@@ -15,23 +16,40 @@ from __future__ import annotations
 
 import heapq
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from hashlib import blake2b
-from typing import Any
+from typing import Any, Protocol
 
 from migrator.engine.job import refuse_blockers, words_of
+from migrator.engine.sampling import Confidence
 from migrator.engine.tools import error_of
-from migrator.errors import JobError, MigratorError
+from migrator.errors import ItemError, JobError, MigratorError
 from migrator.formats.fingerprint import bare_message_id
 from migrator.interfaces import Reader, Source, Target
-from migrator.ledger import Entry, FolderRow, Ledger
-from migrator.model import Checkpoint, Folder, FolderPath, Format, Item, ItemRef, Job, Kind, SkipReason, State
+from migrator.ledger import Entry, Fidelity, FolderRow, Ledger
+from migrator.model import (
+    Checkpoint,
+    Folder,
+    FolderPath,
+    Format,
+    Item,
+    ItemRef,
+    Job,
+    Kind,
+    Outcome,
+    Path,
+    SkipReason,
+    State,
+)
 
 log = logging.getLogger(__name__)
 
 SAMPLE = 100
+EXPORT_ITEMS = 20
+EXPORT_OCTETS = 8 << 20
 DIFFERENCES_MOST = 10_000
 """Per mailbox: a mailbox in which everything differs is told by its counts."""
 _SECOND = timedelta(seconds=1)
@@ -39,17 +57,34 @@ _SECOND = timedelta(seconds=1)
 
 @dataclass(frozen=True, slots=True)
 class PropertyDifference:
-    """volatile: expected to differ (computed by the store, say); why: the reason then."""
+    """volatile: it does not count (computed by the store, say, or the same meaning); why: the reason then.
+
+    class_: lost, added, changed, volatile or normalised. group: the name without the number of a recipient or
+    attachment, under which items are counted.
+    """
 
     name: str
     source: str
     target: str
     volatile: bool = False
     why: str = ""
+    class_: str = ""
+    group: str = ""
+
+    @property
+    def told(self) -> str:
+        return self.class_ or ("volatile" if self.volatile else "changed")
 
 
-Compare = Callable[[bytes, bytes], Sequence[PropertyDifference]]
-"""Two item streams (base64 of FastTransfer), source and target → what differs. Raises ItemError for one that is unreadable."""
+class Compare(Protocol):
+    """Two item streams (base64 of FastTransfer), source and target → what differs; path: how the copy was made.
+    Raises ItemError for one that is unreadable."""
+
+    def __call__(self, one: bytes, two: bytes, /, path: str = "") -> Sequence[PropertyDifference]: ...
+
+
+AsStream = Callable[[Item], Item]
+"""An item in any format as an item stream. Raises ItemError where that cannot be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +149,7 @@ class MailboxVerdict:
     error: str = ""
     code: str = ""
     remedy: str = ""
+    fidelity: tuple[Fidelity, ...] = ()  # by kind and path, of what was compared by content
 
     @property
     def closes(self) -> bool:
@@ -131,11 +167,16 @@ def verify_mailbox(
     ledger: Ledger,
     *,
     compare: Compare | None = None,
-    sample: int | None = SAMPLE,
+    sample: int | Confidence | None = SAMPLE,
+    as_stream: AsStream | None = None,
 ) -> MailboxVerdict:
-    """Compare one mailbox pair. sample: how many items by content, None for all; chosen by a digest of their ids, so that
-    the same items are chosen every time."""
-    work = _Verifying(job, source, target, ledger, compare, sample)
+    """Compare one mailbox pair.
+
+    sample: which items by content: None for all; a number, of the whole mailbox; a Confidence, of every folder and kind
+    as many as it needs. Chosen by a digest of their ids, so that the same items are chosen every time. as_stream: for
+    sources that do not speak item streams.
+    """
+    work = _Verifying(job, source, target, ledger, compare, sample, as_stream)
     try:
         work.run()
     except Exception as error:
@@ -154,7 +195,8 @@ class _Verifying:
         target: Target,
         ledger: Ledger,
         compare: Compare | None,
-        sample: int | None,
+        sample: int | Confidence | None,
+        as_stream: AsStream | None,
     ) -> None:
         self.job = job
         self.source = source
@@ -162,6 +204,7 @@ class _Verifying:
         self.ledger = ledger
         self.compare = compare
         self.sample = sample
+        self.as_stream = as_stream
         self.folders: list[FolderVerdict] = []
         self.differences: list[Difference] = []
         self.different: set[str] = set()
@@ -169,8 +212,8 @@ class _Verifying:
         self.volatile: dict[str, int] = {}
         self.content = ""
         self.in_ledger: dict[str, int] = {}
-        # Of all candidates the ones with the smallest digests; the heap holds negated ones, largest digest on top.
-        self.chosen: list[tuple[int, str, ItemRef, str, FolderPath]] = []
+        self.groups: dict[tuple[str, Kind], _Group] = {}
+        self.tables: dict[tuple[Kind, str], _Table] = {}
 
     def verdict(self, error: MigratorError | None) -> MailboxVerdict:
         return MailboxVerdict(
@@ -184,6 +227,7 @@ class _Verifying:
             "" if error is None else words_of(error),
             "" if error is None else error.code,
             "" if error is None else error.remedy,
+            tuple(table.told(kind, path, self.sample) for (kind, path), table in sorted(self.tables.items())),
         )
 
     def run(self) -> None:
@@ -290,7 +334,7 @@ class _Verifying:
         count["compared"] += 1
         for name, one, two in compare_listed(ref, other):
             self._differ(row.path, ref, other.id, "changed", name, one, two)
-        self._maybe_choose(ref, other.id, row.path)
+        self._maybe_choose(row, ref, other.id, entry)
 
     def _differ(
         self, path: FolderPath, ref: ItemRef, target_id: str, what: str, name: str, one: str, two: str
@@ -314,43 +358,140 @@ class _Verifying:
 
     # ----------------------------------------------------------- by content
 
-    def _maybe_choose(self, ref: ItemRef, target_id: str, path: FolderPath) -> None:
+    def _maybe_choose(self, row: FolderRow, ref: ItemRef, target_id: str, entry: Entry) -> None:
         if self.compare is None or self.sample == 0:
             return
-        rank = int.from_bytes(blake2b(ref.id.encode("utf-8", "surrogatepass"), digest_size=8).digest())
-        entry = (-rank, ref.id, ref, target_id, path)
-        if self.sample is None or len(self.chosen) < self.sample:
-            heapq.heappush(self.chosen, entry)
-        elif entry > self.chosen[0]:
-            heapq.heapreplace(self.chosen, entry)
+        path = "present" if entry.state is State.PRESENT else entry.path_taken
+        # Ledgers of the first version note the format for the path.
+        path = {Format.FTS.value: Path.STREAM.value}.get(path, path)
+        self.tables.setdefault((ref.kind, path), _Table()).population += 1
+        sized = isinstance(self.sample, Confidence)
+        key = (row.source_id, ref.kind) if sized else ("", Kind.OTHER)
+        self.groups.setdefault(key, _Group()).offer(_Chosen(ref, target_id, row.path, path), self.sample)
 
     def _contents(self) -> None:
         if self.compare is None:
             self.content = "streams are not compared"
             return
-        for side, box in (("source", self.source), ("target", self.target)):
-            if Format.FTS not in box.traits.formats:
-                self.content = f"the {side} cannot give an item's own stream"
-                return
-        for _, _, ref, target_id, path in sorted(self.chosen, reverse=True):
-            one = _stream(self.source, ref)
-            two = _stream(self.target, ItemRef(target_id, path, ref.kind, ""))
-            if one is None or two is None:
-                self._differ(path, ref, target_id, "changed", "content", _said(one), _said(two))
-                continue
-            self.sampled += 1
-            try:
-                found = self.compare(one, two)
-            except MigratorError as error:
-                self._differ(path, ref, target_id, "changed", "content", "readable", error.message)
-                continue
-            for difference in found:
-                if difference.volatile:
-                    self.volatile[difference.name] = self.volatile.get(difference.name, 0) + 1
-                else:
-                    self._differ(
-                        path, ref, target_id, "changed", difference.name, difference.source, difference.target
-                    )
+        if Format.FTS not in self.target.traits.formats:
+            self.content = "the target cannot give an item's own stream"
+            return
+        if Format.FTS not in self.source.traits.formats and self.as_stream is None:
+            self.content = "the source cannot give an item's own stream"
+            return
+        chosen = [one for group in self.groups.values() for one in group.drawn(self.sample)]
+        most = max(1, min(EXPORT_ITEMS, self.source.traits.export_items, self.target.traits.export_items))
+        for batch in _in_batches(chosen, most):
+            ones = _streams(self.source, [each.ref for each in batch], self.as_stream)
+            twos = _streams(
+                self.target, [ItemRef(each.target_id, each.path, each.ref.kind, "") for each in batch], None
+            )
+            for each, one, two in zip(batch, ones, twos, strict=True):
+                self._compare(each, one, two)
+
+    def _compare(self, each: _Chosen, one: bytes | str, two: bytes | str) -> None:
+        """one, two: a stream, or why there is none."""
+        assert self.compare is not None
+        table = self.tables[each.ref.kind, each.taken]
+        if isinstance(one, str) or isinstance(two, str):
+            table.unreadable += 1
+            self._differ(each.path, each.ref, each.target_id, "changed", "content", _said(one), _said(two))
+            return
+        self.sampled += 1
+        try:
+            found = self.compare(one, two, each.taken)
+        except MigratorError as error:
+            table.unreadable += 1
+            self._differ(each.path, each.ref, each.target_id, "changed", "content", "readable", error.message)
+            return
+        table.count(found)
+        for difference in found:
+            if difference.volatile:
+                self.volatile[difference.name] = self.volatile.get(difference.name, 0) + 1
+            else:
+                self._differ(
+                    each.path,
+                    each.ref,
+                    each.target_id,
+                    "changed",
+                    difference.name,
+                    difference.source,
+                    difference.target,
+                )
+
+
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    ref: ItemRef
+    target_id: str
+    path: FolderPath
+    taken: str  # the path into the target
+
+
+class _Group:
+    """Items from which a sample is drawn: those with the smallest digests, kept in a heap with the largest on top."""
+
+    __slots__ = ("_heap", "_population")
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[int, str, _Chosen]] = []
+        self._population = 0
+
+    def offer(self, one: _Chosen, sample: int | Confidence | None) -> None:
+        self._population += 1
+        most = sample.most() if isinstance(sample, Confidence) else sample
+        digest = blake2b(one.ref.id.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+        entry = (-int.from_bytes(digest), one.ref.id, one)
+        if most is None or len(self._heap) < most:
+            heapq.heappush(self._heap, entry)
+        elif entry[:2] > self._heap[0][:2]:
+            heapq.heapreplace(self._heap, entry)
+
+    def drawn(self, sample: int | Confidence | None) -> list[_Chosen]:
+        most = sample.needed(self._population) if isinstance(sample, Confidence) else None
+        return [one for _, _, one in sorted(self._heap, key=lambda entry: entry[:2], reverse=True)[:most]]
+
+
+@dataclass(slots=True)
+class _Table:
+    """Counts of items of one kind that took one path."""
+
+    population: int = 0
+    identical: int = 0
+    volatile: int = 0
+    normalised: int = 0
+    differing: int = 0
+    unreadable: int = 0
+    properties: dict[str, Counter[str]] = field(default_factory=dict)
+
+    def count(self, found: Sequence[PropertyDifference]) -> None:
+        for told, group in {(one.told, one.group or one.name) for one in found}:
+            self.properties.setdefault(told, Counter())[group] += 1
+        if any(not one.volatile for one in found):
+            self.differing += 1
+        elif any(one.told == "normalised" for one in found):
+            self.normalised += 1
+        elif found:
+            self.volatile += 1
+        else:
+            self.identical += 1
+
+    def told(self, kind: Kind, path: str, sample: int | Confidence | None) -> Fidelity:
+        sized = sample if isinstance(sample, Confidence) else None
+        return Fidelity(
+            kind,
+            path,
+            self.population,
+            self.identical + self.volatile + self.normalised + self.differing + self.unreadable,
+            self.identical,
+            self.volatile,
+            self.normalised,
+            self.differing,
+            self.unreadable,
+            {class_: dict(names.most_common()) for class_, names in sorted(self.properties.items())},
+            sized.confidence if sized else 0.0,
+            sized.margin if sized else 0.0,
+        )
 
 
 def compare_listed(one: ItemRef, two: ItemRef) -> Iterator[tuple[str, str, str]]:
@@ -402,14 +543,49 @@ def _batches(refs: Iterable[ItemRef], most: int = 400) -> Iterator[list[ItemRef]
         yield batch
 
 
-def _stream(box: Reader, ref: ItemRef) -> bytes | None:
-    (result,) = box.export([ref], Format.FTS)
-    if not isinstance(result, Item):
-        return None
-    data = b"".join(result.content.pieces())
-    result.content.release()
-    return data
+def _in_batches(chosen: Iterable[_Chosen], most: int) -> Iterator[list[_Chosen]]:
+    """Few enough, and small enough by the size listed, to be held on both sides at once."""
+    batch: list[_Chosen] = []
+    octets = 0
+    for one in chosen:
+        size = one.ref.size or 65_536
+        if batch and (len(batch) >= most or octets + size > EXPORT_OCTETS):
+            yield batch
+            batch, octets = [], 0
+        batch.append(one)
+        octets += size
+    if batch:
+        yield batch
 
 
-def _said(stream: bytes | None) -> str:
-    return "not readable" if stream is None else f"{len(stream)} octets"
+def _streams(box: Reader, refs: Sequence[ItemRef], as_stream: AsStream | None) -> list[bytes | str]:
+    """Per ref its stream, or why there is none."""
+    fmt = Format.FTS if Format.FTS in box.traits.formats else box.traits.formats[0]
+    found: list[bytes | str] = []
+    for result in box.export(refs, fmt):
+        if isinstance(result, Outcome):
+            found.append(_why(result))
+            continue
+        item = result
+        try:
+            if item.format is not Format.FTS:
+                if as_stream is None:
+                    found.append(f"given as {item.format.value}")
+                    continue
+                item = as_stream(item)
+            found.append(b"".join(item.content.pieces()))
+        except ItemError as error:
+            found.append(error.message)
+        finally:
+            result.content.release()
+    return found
+
+
+def _why(outcome: Outcome) -> str:
+    if outcome.reason is not None:
+        return outcome.reason.value
+    return outcome.error.code if isinstance(outcome.error, MigratorError) else "not readable"
+
+
+def _said(stream: bytes | str) -> str:
+    return f"not readable: {stream}" if isinstance(stream, str) else f"{len(stream)} octets"

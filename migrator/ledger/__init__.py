@@ -4,6 +4,7 @@ from migrator.ledger.ledger import HEARTBEAT_S, LEASE_S, Ledger
 from migrator.ledger.records import (
     BalanceRow,
     Entry,
+    Fidelity,
     FolderRow,
     Incident,
     JobRow,
@@ -19,6 +20,7 @@ __all__ = [
     "LEASE_S",
     "BalanceRow",
     "Entry",
+    "Fidelity",
     "FolderRow",
     "Incident",
     "JobRow",

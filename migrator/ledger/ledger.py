@@ -30,7 +30,7 @@ from migrator.interfaces import Clock
 from migrator.ledger import schema as s
 from migrator.ledger.database import open_database
 from migrator.ledger.reading import NOT_SENT, Reading
-from migrator.ledger.records import Entry, FolderRow, Lease, Verdict, to_epoch
+from migrator.ledger.records import Entry, Fidelity, FolderRow, Lease, Verdict, to_epoch
 from migrator.ledger.statements import (
     ADVANCE,
     BEGIN,
@@ -461,6 +461,26 @@ class Ledger(Reading):
         self._call(
             lambda connection: connection.execute(delete(s.verdict).where(s.verdict.c.endpoint == endpoint))
         )
+
+    def put_fidelity(self, job_id: str, found: Sequence[Fidelity]) -> None:
+        """Keep what a deep verification of a job found, in place of what an earlier one did."""
+        now = self._clock.now()
+
+        def act(connection: Connection) -> None:
+            number = connection.execute(select(s.job.c.no).where(s.job.c.id == job_id)).scalar()
+            if number is None:
+                return
+            connection.execute(delete(s.fidelity).where(s.fidelity.c.job == number))
+            for one in found:
+                values = {
+                    name: getattr(one, name)
+                    for name in Fidelity.__dataclass_fields__
+                    if name not in ("job_id", "at", "properties")
+                }
+                values |= {"kind": one.kind.value, "properties": json.dumps(one.properties)}
+                connection.execute(insert(s.fidelity).values(job=number, at=now, **values))
+
+        self._call(act)
 
     def add_incident(self, job_id: str, kind: str, words: str, until: float | None = None) -> None:
         """Note for the report's timeline: throttled, outage, interrupted … job_id may be empty. Returns at once."""

@@ -15,6 +15,7 @@ from migrator.ledger import schema as s
 from migrator.ledger.records import (
     BalanceRow,
     Entry,
+    Fidelity,
     FolderRow,
     Incident,
     JobRow,
@@ -221,6 +222,29 @@ class Reading:
                     bool(row.accepted),
                     row.detail,
                     row.at,
+                )
+                for row in connection.execute(query)
+            ]
+
+    def fidelity(self, job_id: str | None = None) -> list[Fidelity]:
+        """What the last deep verification of one job, or of each, found; in manifest order."""
+        query = (
+            select(s.fidelity, s.job.c.id.label("job_id"))
+            .join(s.job, s.job.c.no == s.fidelity.c.job)
+            .order_by(s.job.c.line, s.job.c.no, s.fidelity.c.kind, s.fidelity.c.path)
+        )
+        if job_id is not None:
+            query = query.where(s.job.c.id == job_id)
+        with self._reader.connect() as connection:
+            return [
+                Fidelity(
+                    **{
+                        name: getattr(row, name)
+                        for name in Fidelity.__dataclass_fields__
+                        if name not in ("kind", "properties")
+                    },
+                    kind=Kind(row.kind),
+                    properties=json.loads(row.properties),
                 )
                 for row in connection.execute(query)
             ]

@@ -153,6 +153,29 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
+class Fidelity:
+    """What a deep verification found of the items of one kind that took one path. Counts are items.
+
+    compared = identical + volatile + normalised + differing + unreadable; each item counts for the worst that it has.
+    """
+
+    kind: Kind
+    path: str  # `model.Path` as text, or "present" for what was in the target before
+    population: int  # that could be compared
+    compared: int
+    identical: int  # octet for octet, or without any difference
+    volatile: int  # differ as is expected of any copy
+    normalised: int  # written differently, the same meaning
+    differing: int  # something is lost, added or changed
+    unreadable: int  # one side could not be exported or parsed
+    properties: Mapping[str, Mapping[str, int]]  # lost, added, changed … → property → items
+    confidence: float = 0.0  # shares; 0 where every item was to be compared
+    margin: float = 0.0
+    job_id: str = ""
+    at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class RunRow:
     id: int
     started: float

@@ -19,7 +19,7 @@ from sqlalchemy import (
     text,
 )
 
-HEAD = "0001"
+HEAD = "0002"
 """The schema revision that this program writes; migrations/versions holds one script for each."""
 
 metadata = MetaData()
@@ -176,4 +176,23 @@ incident = Table(
     Column("until", Float),
     Column("kind", Text, nullable=False),
     Column("words", Text, nullable=False),
+)
+
+fidelity = Table(
+    "fidelity",
+    metadata,
+    Column("job", Integer, primary_key=True),
+    Column("kind", Text, primary_key=True),
+    Column("path", Text, primary_key=True),
+    Column("at", Float, nullable=False),
+    Column("confidence", Float, nullable=False),  # shares; 0 where every item was to be compared
+    Column("margin", Float, nullable=False),
+    Column("population", Integer, nullable=False),
+    Column("compared", Integer, nullable=False),
+    Column("identical", Integer, nullable=False),
+    Column("volatile", Integer, nullable=False),
+    Column("normalised", Integer, nullable=False),
+    Column("differing", Integer, nullable=False),
+    Column("unreadable", Integer, nullable=False),
+    Column("properties", Text, nullable=False),  # JSON: class of difference → property → items
 )

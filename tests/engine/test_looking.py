@@ -97,7 +97,7 @@ def test_a_survey_that_meets_trouble_tells_it_and_what_it_saw(world: World) -> N
 # --- verify
 
 
-def compare(one: bytes, two: bytes) -> Sequence[PropertyDifference]:
+def compare(one: bytes, two: bytes, /, path: str = "") -> Sequence[PropertyDifference]:
     """For the tests: a stream is lines, a line is a property."""
     lines = zip(one.splitlines(), two.splitlines(), strict=False)
     return [

@@ -1,15 +1,183 @@
-"""The first schema: runs, jobs, folders, entries, tallies, verdicts, samples, incidents."""
+"""The first schema: runs, jobs, folders, entries, tallies, verdicts, samples, incidents.
+
+The tables stand here as they were then; `ledger.schema` has them as they are now.
+"""
 
 from alembic import op
-
-from migrator.ledger.schema import metadata
+from sqlalchemy import (
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    text,
+)
 
 revision = "0001"
 down_revision = None
 
+metadata = MetaData()
+
+meta = Table(
+    "meta",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+)
+
+run = Table(
+    "run",
+    metadata,
+    Column("no", Integer, primary_key=True),
+    Column("started", Float, nullable=False),
+    Column("finished", Float),
+    Column("exit_code", Integer),
+    Column("passname", Text, nullable=False),
+    Column("host", Text, nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("settings", Text, nullable=False),  # JSON object, references instead of secrets
+)
+
+job = Table(
+    "job",
+    metadata,
+    Column("no", Integer, primary_key=True),
+    Column("id", Text, nullable=False, unique=True),
+    Column("line", Integer, nullable=False),
+    Column("batch", Text, nullable=False, server_default=""),
+    Column("source", Text, nullable=False),
+    Column("target", Text, nullable=False),
+    Column("source_endpoint", Text, nullable=False),
+    Column("target_endpoint", Text, nullable=False),
+    Column("extra", Text, nullable=False, server_default="{}"),
+    Column("source_identity", Text, nullable=False, server_default=""),
+    Column("target_identity", Text, nullable=False, server_default=""),
+    Column("state", Text, nullable=False, server_default="waiting"),
+    Column("code", Text, nullable=False, server_default=""),
+    Column("error", Text, nullable=False, server_default=""),
+    Column("remedy", Text, nullable=False, server_default=""),
+    Column("waiting_reason", Text, nullable=False, server_default=""),
+    Column("waiting_words", Text, nullable=False, server_default=""),
+    Column("waiting_until", Float, nullable=False, server_default="0"),
+    Column("owner", Text, nullable=False, server_default=""),
+    Column("fence", Integer, nullable=False, server_default="0"),
+    Column("lease_until", Float, nullable=False, server_default="0"),
+    Column("started", Float),
+    Column("finished", Float),
+)
+
+folder = Table(
+    "folder",
+    metadata,
+    Column("no", Integer, primary_key=True),
+    Column("job", Integer, ForeignKey("job.no"), nullable=False),
+    Column("source_id", Text, nullable=False),
+    Column("path", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("folder_class", Text, nullable=False),
+    Column("role", Text),
+    Column("total", Integer),
+    Column("size", Integer),
+    Column("target_id", Text, nullable=False, server_default=""),
+    Column("target_path", Text, nullable=False, server_default="[]"),
+    Column("skipped", Text),
+    Column("listed", Integer, nullable=False, server_default="0"),
+    Column("checkpoint_scheme", Text),
+    Column("checkpoint_token", Text),
+    Column("mark_scheme", Text),
+    Column("mark_token", Text),
+    Index("folder_of_job", "job", "source_id", unique=True),
+)
+
+entry = Table(
+    "entry",
+    metadata,
+    Column("job", Integer, primary_key=True),
+    Column("key", LargeBinary, primary_key=True),  # 16-byte digest of source_id
+    Column("folder", Integer, nullable=False),
+    Column("source_id", Text, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("item_class", Text, nullable=False),
+    Column("size", Integer),
+    Column("received", Integer),
+    Column("message_id", Text, nullable=False),
+    Column("seen", Integer),
+    Column("state", Text, nullable=False),
+    Column("why", Text, nullable=False),  # skip reason or error code
+    Column("error", Text, nullable=False),
+    Column("target_id", Text, nullable=False),
+    Column("target_version", Text, nullable=False),
+    Column("fingerprint", LargeBinary, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("octets", Integer, nullable=False),
+    Column("path_taken", Text, nullable=False),
+    Column("notes", Text, nullable=False),  # what the path could not carry, "; " between
+    Column("page", Integer, nullable=False),
+    Column("updated", Float, nullable=False),
+    sqlite_with_rowid=False,
+)
+Index(
+    "entry_open",
+    entry.c.job,
+    entry.c.folder,
+    entry.c.state,
+    sqlite_where=text("state IN ('sending', 'failed', 'skipped')"),
+    postgresql_where=text("state IN ('sending', 'failed', 'skipped')"),
+)
+Index("entry_of_folder", entry.c.job, entry.c.folder)
+
+tally = Table(
+    "tally",
+    metadata,
+    Column("folder", Integer, primary_key=True),
+    Column("state", Text, primary_key=True),
+    Column("why", Text, primary_key=True),
+    Column("job", Integer, nullable=False),
+    Column("items", Integer, nullable=False),
+    Column("octets", Integer, nullable=False),  # by size at the source
+)
+
+verdict = Table(
+    "verdict",
+    metadata,
+    Column("endpoint", Text, primary_key=True),
+    Column("tenant", Text, primary_key=True),
+    Column("origin", Text, primary_key=True),
+    Column("kind", Text, primary_key=True),
+    Column("accepted", Integer, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("at", Float, nullable=False),
+)
+
+sample = Table(
+    "sample",
+    metadata,
+    Column("run", Integer, primary_key=True),
+    Column("at", Integer, primary_key=True),  # start of a ten-second span
+    Column("items", Integer, nullable=False),
+    Column("octets", Integer, nullable=False),
+)
+
+incident = Table(
+    "incident",
+    metadata,
+    Column("no", Integer, primary_key=True),
+    Column("run", Integer, nullable=False),
+    Column("job", Integer),
+    Column("at", Float, nullable=False),
+    Column("until", Float),
+    Column("kind", Text, nullable=False),
+    Column("words", Text, nullable=False),
+)
+
 
 def upgrade() -> None:
-    # While this is the only revision it may name the living schema; the next one freezes these tables here.
     metadata.create_all(op.get_bind())
 
 
