@@ -485,7 +485,7 @@ def _one_word(octets: bytes) -> str:
 
 
 def encode_address(person: Address) -> str:
-    """A mailbox for an address field, as ASCII. A mere name becomes an empty group, which RFC 5322 can say."""
+    """A mailbox for an address field. A mere name gets empty brackets, which readers take, although RFC 5322 has no such form."""
     name, address = clean(person.name), clean(person.address)
     local, at, domain = address.rpartition("@")
     if local.isascii() and not domain.isascii():
@@ -502,7 +502,7 @@ def encode_address(person: Address) -> str:
     else:
         escaped = name.replace("\\", "\\\\").replace('"', '\\"')
         shown = f'"{escaped}"'
-    return f"{shown} <{address}>" if address else f"{shown}:;"
+    return f"{shown} <{address}>"
 
 
 def encode_addresses(name: str, people: Iterable[Address]) -> bytes:

@@ -116,7 +116,7 @@ class _Splitter:
     def run(self) -> Part:
         raw = self._raw
         start = 3 if raw.startswith(b"\xef\xbb\xbf") else 0
-        root = self._begin(start, "text/plain")
+        root = self._begin(start, "text/plain", is_message=True)
         at = self._live[-1].body
         while True:
             if not raw.startswith(b"--", at):
@@ -185,14 +185,14 @@ class _Splitter:
             if not places:
                 del self._open[delimiter]
 
-    def _begin(self, at: int, default: str) -> Part:
+    def _begin(self, at: int, default: str, *, is_message: bool = False) -> Part:
         """The entity that starts here, and while it is a message within it, that one too."""
         first: Part | None = None
         while True:
             self._count += 1
             if self._count > self._limits.parts:
                 raise FormatError(f"more than {self._limits.parts} parts", code="format_limit")
-            part = self._headers(at, default)
+            part = self._headers(at, default, is_message)
             part.level = len(self._live)
             if first is None:
                 first = part
@@ -211,12 +211,12 @@ class _Splitter:
                 return first
             if part.kind not in MESSAGE_KINDS or part.encoding not in _PLAIN_ENCODINGS:
                 return first
-            at, default = part.body, "text/plain"
+            at, default, is_message = part.body, "text/plain", True
 
-    def _headers(self, start: int, default: str) -> Part:
+    def _headers(self, start: int, default: str, is_message: bool) -> Part:
         raw, size = self._raw, len(self._raw)
         spans: list[tuple[int, int, int]] = []  # name from, name to, value to (its start is behind the colon)
-        at = self._leading(start)
+        at = self._leading(start) if is_message else start
         match_field = _FIELD.match
         body = -1
         while at < size:
@@ -228,10 +228,10 @@ class _Splitter:
                 break
             if lead in b" \t" and spans:
                 spans[-1] = (spans[-1][0], spans[-1][1], following)
-            elif (found := match_field(raw, at)) is not None:
-                spans.append((at, found.end(1), following))
             elif lead == 0x2D and following - at < _LONGEST_DELIMITER and self._is_delimiter(at, following):
                 break
+            elif (found := match_field(raw, at)) is not None:
+                spans.append((at, found.end(1), following))
             elif not spans and raw.startswith((b"From ", b">From "), at):
                 pass  # an mbox separator
             elif not spans and (indented := _INDENTED.match(raw, at)) is not None:

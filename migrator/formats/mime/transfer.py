@@ -38,7 +38,7 @@ def decode(octets: bytes, encoding: str) -> Octets:
 
 def _base64(octets: bytes) -> Octets:
     first_line = octets.lstrip(b"\r\n")[:200].partition(b"\n")[0].rstrip(b" \t\r")
-    if len(first_line.translate(None, _ALPHABET)) * 20 > len(first_line):
+    if b" " in first_line and len(first_line.translate(None, _ALPHABET)) * 20 > len(first_line):
         return Octets(octets, "base64_damaged")  # a text that is not base64 at all
     pad = octets.find(b"=")
     if pad < 0 or not octets[pad:].strip(b"= \t\r\n"):

@@ -117,6 +117,11 @@ _ADDRESS_FIELDS: Final = frozenset(
 )
 
 
+_MACHINE_FIELDS: Final = frozenset(
+    {"date", "received", "message-id", "references", "in-reply-to", "return-path"}
+)
+
+
 class _Writer:
     __slots__ = ("_count", "_notes", "_options", "_seed", "_verbatim")
 
@@ -696,6 +701,8 @@ def _again(name: str, value: str) -> bytes:
             return f"{name}:{(chr(13) + chr(10)).join(kept)}\r\n".encode("ascii")
         flat = " ".join(line.strip() for line in lines)
         return _folded(name, flat)
+    if name.lower() in _MACHINE_FIELDS:
+        return f"{name}:{value.encode('ascii', 'replace').decode('ascii')}\r\n".encode("ascii")
     octets = value.encode("utf-8", "surrogatepass")
     if name.lower() in _ADDRESS_FIELDS:
         return headers.encode_addresses(name, headers.addresses(octets))
