@@ -43,7 +43,7 @@ def command(
 
     loaded = load_project(project)
     with open_ledger(loaded) as ledger:
-        summary = summarise(ledger, now=time.time(), title=loaded.folder.name)
+        summary = summarise(ledger, now=time.time(), title=loaded.folder.name, paths=True)
         forms: dict[Page, Callable[[], str]] = {
             Page.HTML: lambda: to_html(summary),
             Page.TEXT: lambda: to_text(summary, folders=folders),

@@ -103,9 +103,10 @@ def tell_end(loaded: Loaded, code: int, *, took_s: float, quiet: bool) -> None:
     from migrator.report.words import span
 
     with open_ledger(loaded.project) as ledger:
-        summary = summarise(ledger, now=time.time(), jobs=[job.id for job in loaded.jobs])
+        summary = summarise(ledger, now=time.time(), jobs=[job.id for job in loaded.jobs], paths=True)
     if not quiet:
         print_balance(summary)
+        print_paths(summary)
         print(f"took {span(took_s)}")
     todo = {
         Exit.WRONG: "mend what is said above, then run the same command again",
@@ -153,3 +154,18 @@ def print_balance(summary: Summary) -> None:
     screen.print(cell("balance: " + balance_words(summary.totals)))
     if unfinished := unfinished_words(summary):
         screen.print(cell(unfinished, "yellow"))
+
+
+def print_paths(summary: Summary) -> None:
+    """Paths that lose something, each with what; nothing where every item went as its own stream."""
+    from migrator.cli.tables import cell, console
+    from migrator.model import Path as Way
+    from migrator.plan.paths import title
+    from migrator.report.words import number
+
+    screen = console()
+    for one in summary.paths:
+        if one.path != Way.STREAM:
+            lost = f": not carried {one.loses}" if one.loses else ""
+            words = f"{number(one.items)} × {one.kind} by {one.path} ({title(one.path)}){lost}"
+            screen.print(cell(words, "yellow" if one.loses else ""))

@@ -11,7 +11,9 @@ from migrator.model import SkipReason
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from migrator.engine.sampling import Confidence
     from migrator.engine.verify import MailboxVerdict
+    from migrator.ledger import Fidelity
 
 
 def command(
@@ -21,7 +23,15 @@ def command(
     sample: Annotated[
         int, Option("--sample", metavar="N", help="Items per mailbox compared by content (100).")
     ] = 100,
-    everything: Annotated[bool, Option("--all", help="Compare every item by content.")] = False,
+    deep: Annotated[
+        bool, Option("--deep", "--all", help="Every item by content; table by kind, kept for report.")
+    ] = False,
+    confidence: Annotated[
+        float | None, Option("--confidence", metavar="PCT", help="Deep, by a sample sized for this (95).")
+    ] = None,
+    margin: Annotated[
+        float | None, Option("--margin", metavar="PCT", help="Share that may differ unseen (1).")
+    ] = None,
     limit: Annotated[
         int, Option("--limit", metavar="N", help="Differences shown per mailbox (20, 0: all).")
     ] = 20,
@@ -32,7 +42,7 @@ def command(
     """Compare source and target, folder by folder and item by item: counts,
     Message-ID, dates, read state, size, class, and a sample by content.
 
-    Example: migrator verify -p acme --batch pilot --all
+    Example: migrator verify -p acme --deep --confidence 95 --margin 1
     """
     from migrator import assembly
     from migrator.cli.console import CountView
@@ -41,6 +51,7 @@ def command(
     from migrator.cli.signals import stops
     from migrator.engine.stop import Stop
 
+    chosen = sample_of(sample, deep=deep, confidence=confidence, margin=margin)
     loaded = load(project, only=only, batches=batch, allow=allow, passwords=passwords_in_csv)
     stop = Stop()
     view = CountView("comparing mailboxes", len(loaded.jobs))
@@ -51,7 +62,8 @@ def command(
             settings_of(loaded.project),
             view.emit,
             stop,
-            sample=None if everything else sample,
+            sample=chosen,
+            keep=not isinstance(chosen, int),
             interactive=interactive(),
         )
     match as_:
@@ -62,6 +74,33 @@ def command(
         case Form.TEXT:
             as_text(verdicts, limit)
     return exit_code(verdicts, stop.requested)
+
+
+def sample_of(
+    sample: int, *, deep: bool, confidence: float | None, margin: float | None
+) -> int | Confidence | None:
+    """What `assembly.verify` takes: None for all. Raises UserError for figures that make no sense."""
+    from migrator.engine.sampling import Confidence
+    from migrator.errors import UserError
+
+    if confidence is None and margin is None:
+        if sample < 0:
+            raise UserError("--sample is a number of items, 0 or more")
+        return None if deep else sample
+    sure, share = 95.0 if confidence is None else confidence, 1.0 if margin is None else margin
+    problems = [
+        f"--{name} {value:g}: between {least:g} and {most:g} percent"
+        for name, value, least, most in (
+            ("confidence", sure, 50.0, 99.999),
+            ("margin", share, 0.001, 50.0),
+        )
+        if not least <= value <= most
+    ]
+    if problems:
+        raise UserError(
+            "a sample of this size makes no sense", problems=problems, remedy="--deep compares all"
+        )
+    return Confidence(sure / 100, share / 100)
 
 
 def exit_code(verdicts: Sequence[MailboxVerdict], stopped: bool) -> int:
@@ -107,6 +146,8 @@ def as_json(verdicts: Sequence[MailboxVerdict]) -> str:
     import json
     from datetime import datetime
 
+    from migrator.report.fidelity import fidelity_lines
+
     def plain(value: Any) -> Any:
         return value.isoformat() if isinstance(value, datetime) else str(value)
 
@@ -120,6 +161,7 @@ def as_json(verdicts: Sequence[MailboxVerdict]) -> str:
         told["folders"] = [dataclasses.asdict(one) | {"closes": one.closes} for one in verdict.folders]
         told["differences"] = [dataclasses.asdict(one) for one in verdict.differences]
         told["volatile"] = dict(verdict.volatile)
+        told["fidelity"] = [fidelity_json(one) for one in verdict.fidelity]
         mailboxes.append(
             {
                 "id": verdict.job.id,
@@ -131,7 +173,21 @@ def as_json(verdicts: Sequence[MailboxVerdict]) -> str:
                 **told,
             }
         )
-    return json.dumps({"version": 1, "mailboxes": mailboxes}, indent=2, default=plain)
+    lines = fidelity_lines([one for verdict in verdicts for one in verdict.fidelity])
+    return json.dumps(
+        {"version": 1, "mailboxes": mailboxes, "fidelity": [dataclasses.asdict(line) for line in lines]},
+        indent=2,
+        default=plain,
+    )
+
+
+def fidelity_json(one: Fidelity) -> dict[str, Any]:
+    import dataclasses
+
+    told = dataclasses.asdict(one)
+    return {"kind": one.kind.value} | {
+        name: told[name] for name in told if name not in ("kind", "job_id", "at")
+    }
 
 
 def as_text(verdicts: Sequence[MailboxVerdict], limit: int) -> None:
@@ -163,6 +219,7 @@ def as_text(verdicts: Sequence[MailboxVerdict], limit: int) -> None:
             *(number(value) for value in sums.values()), number(verdict.different), number(verdict.sampled),
         )  # fmt: skip
     screen.print(grid)
+    print_fidelity([one for verdict in verdicts for one in verdict.fidelity])
     reasons = {verdict.content for verdict in verdicts if verdict.content}
     for reason in reasons:
         say(f"not compared by content: {reason}", "yellow")
@@ -203,3 +260,36 @@ def as_text(verdicts: Sequence[MailboxVerdict], limit: int) -> None:
     new = sum(folder.new + folder.changed for verdict in verdicts for folder in verdict.folders)
     if new:
         say(f"{plural(new, 'item')} came or changed at the source since: the next run takes them")
+
+
+def print_fidelity(found: Sequence[Fidelity]) -> None:
+    """What the copies are worth, by kind and path."""
+    from migrator.cli.tables import cell, console, table
+    from migrator.report.fidelity import fidelity_lines, losses_words, sample_words
+    from migrator.report.words import number
+
+    lines = fidelity_lines(found)
+    if not any(line.compared for line in lines):
+        return
+    screen = console()
+    screen.print()
+    grid = table(
+        ("kind", "path", "items", "seen", "same", "usual", "alike", "differ", "bad"), right=tuple(range(2, 9))
+    )
+    for line in lines:
+        figures = (
+            line.population, line.compared, line.identical, line.volatile, line.normalised, line.differing, line.unreadable,
+        )  # fmt: skip
+        style = "red" if line.differing or line.unreadable else ""
+        grid.add_row(cell(line.kind, style), cell(line.path, style), *map(number, figures))
+    screen.print(grid)
+    screen.print(
+        cell(
+            "same: no difference; usual: only what every copy has anew; alike: written differently, means the same"
+        )
+    )
+    for line in lines:
+        if words := losses_words(line):
+            screen.print(cell(f"{line.kind} by {line.path}: {words}", "red"))
+    if words := sample_words(found):
+        screen.print(cell(words))

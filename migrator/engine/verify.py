@@ -40,7 +40,6 @@ from migrator.model import (
     Job,
     Kind,
     Outcome,
-    Path,
     SkipReason,
     State,
 )
@@ -362,8 +361,6 @@ class _Verifying:
         if self.compare is None or self.sample == 0:
             return
         path = "present" if entry.state is State.PRESENT else entry.path_taken
-        # Ledgers of the first version note the format for the path.
-        path = {Format.FTS.value: Path.STREAM.value}.get(path, path)
         self.tables.setdefault((ref.kind, path), _Table()).population += 1
         sized = isinstance(self.sample, Confidence)
         key = (row.source_id, ref.kind) if sized else ("", Kind.OTHER)

@@ -19,6 +19,7 @@ from migrator.ledger.records import (
     FolderRow,
     Incident,
     JobRow,
+    PathTaken,
     RunRow,
     Sample,
     Verdict,
@@ -27,8 +28,10 @@ from migrator.ledger.records import (
 from migrator.model import (
     Checkpoint,
     Fingerprint,
+    Format,
     ItemRef,
     Kind,
+    Path,
     Role,
     SkipReason,
     State,
@@ -226,6 +229,20 @@ class Reading:
                 for row in connection.execute(query)
             ]
 
+    def paths_taken(self) -> Iterator[PathTaken]:
+        """Copied items by job, kind, path and remarks. Reads every entry: for reports, not for a view that is drawn anew."""
+        e = s.entry.c
+        query = (
+            select(s.job.c.id, e.kind, e.path_taken, e.notes, func.count().label("items"))
+            .join(s.job, s.job.c.no == e.job)
+            .where(e.state == State.COPIED.value)
+            .group_by(s.job.c.id, e.kind, e.path_taken, e.notes)
+        )
+        with self._reader.connect() as connection:
+            for row in connection.execution_options(yield_per=_STREAM).execute(query):
+                path = path_of(row.path_taken)
+                yield PathTaken(row.id, Kind(row.kind), path, _notes(row.notes), row.items)
+
     def fidelity(self, job_id: str | None = None) -> list[Fidelity]:
         """What the last deep verification of one job, or of each, found; in manifest order."""
         query = (
@@ -299,6 +316,15 @@ class Reading:
             return [(row.id, row.why, row.items) for row in connection.execute(query)]
 
 
+def path_of(text: str) -> str:
+    """A path as noted; the first version of the program noted the format, which for streams comes to the same."""
+    return Path.STREAM.value if text == Format.FTS.value else text
+
+
+def _notes(text: str) -> tuple[str, ...]:
+    return tuple(text.split("; ")) if text else ()
+
+
 def _entry(row: Any) -> Entry:
     state = State(row.state)
     return Entry(
@@ -321,8 +347,8 @@ def _entry(row: Any) -> Entry:
         fingerprint=Fingerprint(row.fingerprint),
         attempts=row.attempts,
         octets=row.octets,
-        path_taken=row.path_taken,
-        notes=tuple(row.notes.split("; ")) if row.notes else (),
+        path_taken=path_of(row.path_taken),
+        notes=_notes(row.notes),
         updated=row.updated,
     )
 

@@ -176,6 +176,17 @@ class Fidelity:
 
 
 @dataclass(frozen=True, slots=True)
+class PathTaken:
+    """Copied items of a job of one kind that took one path and got the same remarks."""
+
+    job_id: str
+    kind: Kind
+    path: str  # `model.Path` as text
+    notes: tuple[str, ...]
+    items: int
+
+
+@dataclass(frozen=True, slots=True)
 class RunRow:
     id: int
     started: float

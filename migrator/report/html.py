@@ -6,6 +6,8 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from migrator.plan.paths import title
+from migrator.report.fidelity import losses_words
 from migrator.report.safe import safe_text
 from migrator.report.summary import Summary
 from migrator.report.text import balance_words, unfinished_words
@@ -27,5 +29,10 @@ def to_html(summary: Summary) -> str:
     # Values pass `safe_text` as well as autoescape: direction overrides mislead in a browser too.
     environment.finalize = lambda value: safe_text(value) if type(value) is str else value
     return environment.get_template("report.html").render(
-        s=summary, balance=balance_words(summary.totals), unfinished=unfinished_words(summary), plural=plural
+        s=summary,
+        balance=balance_words(summary.totals),
+        unfinished=unfinished_words(summary),
+        plural=plural,
+        path_title=title,
+        lost=losses_words,
     )

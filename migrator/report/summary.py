@@ -6,16 +6,20 @@ the next run, or whose fate is in doubt. A finished mailbox has none.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
 from migrator.ledger import BalanceRow, Entry, Incident, JobRow, Ledger, RunRow
 from migrator.model import FolderPath, Kind, SkipReason, State
 from migrator.plan.folders import path_text
+from migrator.plan.paths import loses
 from migrator.plan.remedies import remedy_of, skip_of
+from migrator.report.fidelity import FidelityLine, fidelity_lines, sample_words
 
+LOSSES_KEPT = 200
+"""Different remarks about losses that a summary holds, the most frequent first."""
 FAILURES_KEPT = 1000
 """Failed items that a summary holds one by one; counts are always of all."""
 
@@ -100,6 +104,25 @@ class FailureGroup:
 
 
 @dataclass(frozen=True, slots=True)
+class PathLine:
+    """Copied items of one kind by the path that they took. loses: what that path does not carry, or ""."""
+
+    kind: str
+    path: str
+    items: int
+    loses: str
+
+
+@dataclass(frozen=True, slots=True)
+class LossLine:
+    """A remark that items got on their way, and how many did."""
+
+    path: str
+    note: str
+    items: int
+
+
+@dataclass(frozen=True, slots=True)
 class MailboxLine:
     id: str
     line: int
@@ -140,6 +163,10 @@ class Summary:
     runs: tuple[RunRow, ...] = ()
     incidents: tuple[Incident, ...] = ()
     states: Mapping[str, int] = field(default_factory=dict)
+    fidelity: tuple[FidelityLine, ...] = ()  # of the last deep verification of each mailbox
+    sample: str = ""  # what its sample says about all items, or ""
+    paths: tuple[PathLine, ...] = ()  # only where asked for
+    losses: tuple[LossLine, ...] = ()  # likewise
 
     @property
     def closes(self) -> bool:
@@ -147,8 +174,10 @@ class Summary:
         return all(mailbox.complete for mailbox in self.mailboxes)
 
 
-def summarise(ledger: Ledger, *, now: float, title: str = "", jobs: Iterable[str] | None = None) -> Summary:
-    """jobs: ids of the mailboxes wanted, None is all."""
+def summarise(
+    ledger: Ledger, *, now: float, title: str = "", jobs: Iterable[str] | None = None, paths: bool = False
+) -> Summary:
+    """jobs: ids of the mailboxes wanted, None is all. paths: paths and losses too, for which every entry is read."""
     wanted = None if jobs is None else set(jobs)
     rows = [row for row in ledger.jobs() if wanted is None or row.id in wanted]
     folders: dict[str, list[BalanceRow]] = defaultdict(list)
@@ -171,6 +200,8 @@ def summarise(ledger: Ledger, *, now: float, title: str = "", jobs: Iterable[str
         states[mailbox.state] += 1
         for skip in mailbox.skips:
             skips[skip.reason] += skip.count
+    deep = [one for one in ledger.fidelity() if one.job_id in known]
+    taken, losses = _paths(ledger, known) if paths else ((), ())
     return Summary(
         made=now,
         title=title,
@@ -181,6 +212,26 @@ def summarise(ledger: Ledger, *, now: float, title: str = "", jobs: Iterable[str
         runs=tuple(ledger.runs()),
         incidents=tuple(ledger.incidents()),
         states=dict(states),
+        fidelity=fidelity_lines(deep),
+        sample=sample_words(deep),
+        paths=taken,
+        losses=losses,
+    )
+
+
+def _paths(ledger: Ledger, known: Collection[str]) -> tuple[tuple[PathLine, ...], tuple[LossLine, ...]]:
+    taken: Counter[tuple[Kind, str]] = Counter()
+    losses: Counter[tuple[str, str]] = Counter()
+    for one in ledger.paths_taken():
+        if one.job_id in known:
+            taken[one.kind, one.path] += one.items
+            losses.update({(one.path, note): one.items for note in one.notes})
+    return (
+        tuple(
+            PathLine(kind.value, path, items, loses(path, kind))
+            for (kind, path), items in sorted(taken.items())
+        ),
+        tuple(LossLine(path, note, items) for (path, note), items in losses.most_common(LOSSES_KEPT)),
     )
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator
 
+from migrator.plan.paths import title
+from migrator.report.fidelity import losses_words
 from migrator.report.safe import safe_text
 from migrator.report.summary import Counts, Summary
 from migrator.report.words import moment, number, octets, plural
@@ -61,6 +63,31 @@ def _lines(summary: Summary, folders: bool) -> Iterator[str]:
         yield "Skipped, on purpose:"
         for skip in summary.skips:
             yield from _wrapped(f"{number(skip.count)}  {skip.title}. {skip.todo}", "  ")
+    if summary.paths:
+        yield ""
+        yield "Paths taken:"
+        for one in summary.paths:
+            lost = f"; does not carry {one.loses}" if one.loses else ""
+            yield from _wrapped(
+                f"{number(one.items)}  {one.kind} by {one.path}: {title(one.path)}{lost}", "  "
+            )
+    if summary.losses:
+        yield ""
+        yield "Losses that items were noted with:"
+        for loss in summary.losses:
+            yield from _wrapped(f"{number(loss.items)}  {loss.path}: {loss.note}", "  ")
+    if summary.fidelity:
+        yield ""
+        yield "Compared property by property, source and target (migrator verify --deep):"
+        yield f"  {'kind':<9}{'path':<11}" + "".join(_right(name) for name in _FIDELITY)
+        for line in summary.fidelity:
+            figures = (
+                line.population, line.compared, line.identical, line.volatile, line.normalised,
+                line.differing + line.unreadable,
+            )  # fmt: skip
+            yield f"  {line.kind:<9.9}{line.path:<11.11}" + "".join(_right(number(one)) for one in figures)
+            yield from _wrapped(losses_words(line), "    ")
+        yield from _wrapped(summary.sample, "  ")
     if summary.failures:
         yield ""
         yield "Failed:"
@@ -72,6 +99,7 @@ def _lines(summary: Summary, folders: bool) -> Iterator[str]:
         yield "  `migrator errors` lists them one by one."
 
 
+_FIDELITY = ("items", "seen", "same", "usual", "alike", "differ")
 _HEADS = ("source", "copied", "there", "skip", "fail", "open")
 
 

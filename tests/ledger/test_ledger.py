@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy import Engine, event
 
 from migrator.errors import InDoubt, ItemError, JobError, RunError, UserError
-from migrator.ledger import LEASE_S, Lease, Ledger
+from migrator.ledger import LEASE_S, Fidelity, Lease, Ledger
 from migrator.model import (
     Checkpoint,
     Fingerprint,
@@ -93,9 +93,9 @@ def test_an_item_goes_from_sending_to_copied(ledger: Ledger, lease: Lease) -> No
     ledger.begin(lease, INBOX.id, [ref("a")]).wait()
     (doubt,) = ledger.sending(JOB.id)
     assert (doubt.state, doubt.source_id, doubt.attempts) == (State.SENDING, "a", 1)
-    ledger.settle(lease, INBOX.id, [copied("a")], path_taken="fts").wait()
+    ledger.settle(lease, INBOX.id, [copied("a")], path_taken="stream").wait()
     entry = ledger.entries(JOB.id, [ref("a"), ref("unknown")])["a"]
-    assert (entry.state, entry.target_id, entry.path_taken) == (State.COPIED, "t-a", "fts")
+    assert (entry.state, entry.target_id, entry.path_taken) == (State.COPIED, "t-a", "stream")
     assert entry.ref(INBOX.path) == replace(ref("a"))
     assert ledger.sending(JOB.id) == []
     assert ledger.claimed_targets(JOB.id, INBOX.id) == {"t-a"}
@@ -271,6 +271,54 @@ def test_migrations_make_the_same_tables_as_a_new_ledger(tmp_path: Path, clock: 
             return {(row[0], " ".join(row[1].split())) for row in connection.execute(query)}
 
     assert tables("new.db") == tables("migrated.db")
+
+
+def test_a_ledger_of_the_first_schema_is_brought_up_to_date_and_kept_beside(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    from alembic import command
+    from sqlalchemy import create_engine
+
+    from migrator.ledger import migrations
+
+    path = tmp_path / "ledger.db"
+    config = migrations._config()
+    with create_engine(f"sqlite:///{path}").begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+    with sqlite3.connect(path) as connection:
+        connection.execute(
+            "INSERT INTO job (no, id, line, source, target, source_endpoint, target_endpoint) "
+            "VALUES (1, 'old-job', 2, 'a@old.example', 'a@new.example', 'old', 'new')"
+        )
+    with pytest.raises(UserError) as older:
+        Ledger.open(path, clock=clock, read_only=True)
+    assert older.value.code == "ledger_older"
+    with Ledger.open(path, clock=clock) as ledger:
+        assert [job.id for job in ledger.jobs()] == ["old-job"]
+        assert ledger.fidelity() == []
+    with sqlite3.connect(tmp_path / "ledger.db.before-0002") as connection:
+        assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [("0001",)]
+
+
+def test_the_last_deep_verification_is_kept_by_kind_and_path(ledger: Ledger, lease: Lease) -> None:
+    first = Fidelity(Kind.MAIL, "stream", 10, 9, 5, 1, 1, 1, 1, {"lost": {"PidTagBody": 1}}, 0.95, 0.01)
+    ledger.put_fidelity(JOB.id, [first, replace(first, kind=Kind.EVENT, path="json")])
+    ledger.put_fidelity(JOB.id, [first])
+    ledger.put_fidelity("unknown", [first])
+    (kept,) = ledger.fidelity(JOB.id)
+    assert replace(kept, job_id="", at=0.0) == first
+    assert (kept.job_id, kept.at > 0) == (JOB.id, True)
+    assert ledger.fidelity("unknown") == []
+
+
+def test_paths_are_counted_with_their_remarks(ledger: Ledger, lease: Lease) -> None:
+    lossy = replace(copied("c"), notes=("rtf_body", "attached_item"))
+    ledger.begin(lease, INBOX.id, [ref("a"), ref("b"), ref("c")])
+    ledger.settle(lease, INBOX.id, [copied("a"), copied("b")], path_taken="fts")
+    ledger.settle(lease, INBOX.id, [lossy], path_taken="json").wait()
+    found = {(one.path, one.notes): one.items for one in ledger.paths_taken()}
+    assert found == {("stream", ()): 2, ("json", ("rtf_body", "attached_item")): 1}
 
 
 def test_a_foreign_file_is_refused(tmp_path: Path, clock: FakeClock) -> None:
