@@ -82,7 +82,7 @@ def test_nothing_can_begin(
     checked, ran = play("check"), play("run")
     assert checked.exit_code == check_code, checked.output
     assert ran.exit_code == run_code if run_code is not None else ran.exit_code in (2, 4, 5), ran.output
-    rows = json.loads(play("check", "--json").output)["rows"]
+    rows = json.loads(play("check", "--json").stdout)["rows"]
     for row in rows:
         bad = next(side for side in (row["source"], row["target"]) if not side["ok"])
         assert words in bad["error"]
