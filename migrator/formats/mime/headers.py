@@ -300,7 +300,6 @@ class _Addresses:
             elif c == "(":
                 comment, at = _comment(source, at)
                 self._comments.append(comment)
-                glued = False
                 continue
             elif c == "<":
                 stop = -1 if no_closing else source.find(">", at)

@@ -713,10 +713,8 @@ def _folded(name: str, value: str) -> bytes:
     """A field whose value may be broken at white space, and must be broken somewhere before column 998."""
     out: list[str] = []
     line = f"{name}:"
-    for word in value.split():
-        while len(word) > 900:
-            out.append(f"{line} {word[:900]}" if line.strip() else f" {word[:900]}")
-            line, word = "", word[900:]
+    words = (word[at : at + 900] for word in value.split() for at in range(0, len(word), 900))
+    for word in words:
         if line and len(line) + 1 + len(word) > 78 and line != f"{name}:":
             out.append(line)
             line = ""
