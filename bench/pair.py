@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.relay import Load
+from migrator.lab.journal import Entry, Journal
 from migrator.lab.options import LabOptions, Seeding
 from migrator.lab.server import LabProcess
 
@@ -161,6 +162,22 @@ def pair(seeding: Seeding, *, keep_streams: bool = False, **knobs: Any) -> Itera
         ) as m365,
     ):
         yield Pair(exchange, m365, Path(folder))
+
+
+def journal(lab: LabProcess, **filters: Any) -> Journal:
+    """What a lab has seen, as its own journal: counting is its business."""
+    query = urllib.parse.urlencode({"limit": 10_000_000, **filters})
+    found = Journal()
+    found.entries += [
+        Entry(**{name: value for name, value in entry.items() if name != "stored"})
+        for entry in lab.control("GET", f"journal?{query}")["entries"]
+    ]
+    return found
+
+
+def forget(lab: LabProcess) -> None:
+    """Begin the journal anew."""
+    lab.control("POST", "journal", {"clear": True})
 
 
 def run_seconds(project: Path) -> float:
