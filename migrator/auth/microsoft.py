@@ -282,6 +282,7 @@ class MicrosoftTokens:
         self._authority = (endpoint.authority or AUTHORITY).rstrip("/")
         self._token: _Token | None = None
         self._had_one = False
+        self._refused: MigratorError | None = None  # told again to everybody: a wrong secret is tried once
         self._app: Any = None
         self._wire: _Wire | None = None
         self._http_cache: dict[str, Any] = {}
@@ -353,6 +354,16 @@ class MicrosoftTokens:
     # ---- msal
 
     def _take(self, claims: str) -> _Token:
+        if self._refused is not None:
+            refused = self._refused
+            raise type(refused)(refused.message, code=refused.code, remedy=refused.remedy)
+        try:
+            return self._ask(claims)
+        except (UserError, RunError) as error:
+            self._refused = error
+            raise
+
+    def _ask(self, claims: str) -> _Token:
         started = self._clock.now()
         answer = self._asking(claims)
         value = answer.get("access_token")

@@ -66,6 +66,8 @@ GIVE_UPS = 5
 """Calls in a row that were given up before the mailbox stops: one poisonous item is not an outage, five in a row are."""
 DOUBTS = 3
 """How often an item is sent again after it was in doubt and not found, before it counts as failed."""
+DOUBT_PAUSES_S = (10.0, 60.0)
+"""Before an item that was in doubt and not found is sent again: an outage is not met with every item at full speed."""
 UNKNOWN_SIZE = 64 << 10
 FOLDER_GONE = "folder_gone"
 """Code of the JobError with which a target says that a folder which it had is there no more."""
@@ -780,6 +782,7 @@ class MailboxCopy:
             there = found.found.get(parcel.item.ref.id)
             if there is not None:
                 outcome = Outcome(parcel.item.ref, State.COPIED, *there, octets=parcel.item.content.size)
+                self._store_give_ups = 0
             elif self._halting():
                 # The grace time may have been cut short: still in doubt, the next start looks.
                 with self._lock:
@@ -790,6 +793,9 @@ class MailboxCopy:
                     "the target never answered for this item and does not hold it", code="in_doubt"
                 )
                 outcome = Outcome(parcel.item.ref, State.FAILED, error=error)
+                self._store_give_ups += 1
+                if self._store_give_ups >= GIVE_UPS:
+                    self.fail(_outage("target", error))
             else:
                 parcel.doubts += 1
                 again.append(parcel)
@@ -800,6 +806,9 @@ class MailboxCopy:
             # Behind the settles in the ledger's queue: what this look has seen is accounted for when the mark moves.
             self._ledger.set_mark(self.lease, work.folder.id, found.mark)
             work.mark = found.mark
+        if again and not found.found and not self._halting():
+            worst = max(parcel.doubts for parcel in again)
+            self._tools.clock.sleep(DOUBT_PAUSES_S[min(worst, len(DOUBT_PAUSES_S)) - 1])
         with self._lock:
             self._queue.extendleft(reversed(again))
         self._tools.emit(Settled(self.job.id, work.folder.path, len(parcels) - len(again), len(again)))
@@ -901,7 +910,7 @@ def _expected_octets(ref: ItemRef) -> int:
     return size * 4 // 3 + 2048
 
 
-def _outage(side: str, error: Transient) -> JobError:
+def _outage(side: str, error: MigratorError) -> JobError:
     return JobError(
         f"the {side} failed {GIVE_UPS} times in a row: {error.message}",
         code=error.code,

@@ -11,7 +11,6 @@ import logging
 import socket
 import struct
 import sys
-import time
 import traceback
 from collections import deque
 from email.utils import formatdate
@@ -60,7 +59,7 @@ class Service:
         return MAX_BODY, 413
 
     def date(self) -> str:
-        now = int(time.time())
+        now = int(self.world.clock.now())
         if self._date[1] != now:
             self._date = (formatdate(now, usegmt=True), now)
         return self._date[0]

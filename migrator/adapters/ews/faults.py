@@ -305,9 +305,12 @@ def from_status(reply: Reply, seat: Seat) -> MigratorError:
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds from a Retry-After of either form (RFC 9110 10.2.3); a date is read against the answer's own Date."""
+    """Seconds from a Retry-After of either form (RFC 9110 10.2.3); a date is read against the answer's own Date.
+
+    Fractions occur, though the RFC has none.
+    """
     text = headers.get("retry-after", "").strip()
-    if text.isdigit():
+    if re.fullmatch(r"\d{1,9}(\.\d{1,9})?", text):
         return float(text)
     try:
         at = parsedate_to_datetime(text)

@@ -93,7 +93,10 @@ def object_of(reply: Reply, call: Call, mailbox: str) -> dict[str, Any]:
 
 
 def retry_after_s(headers: Mapping[str, str], now: float) -> float | None:
-    """The server's wish in seconds: a number (fractions occur), an HTTP date, or none. Never negative."""
+    """The server's wish in seconds: a number (fractions occur), an HTTP date, or none. Never negative.
+
+    now: by the server's clock, against which a date is read.
+    """
     text = headers.get("retry-after", "").strip()
     if not text:
         return None
@@ -158,7 +161,7 @@ def said(reply: Reply, now: float) -> Said:
         reply.status,
         code if re.fullmatch(r"[\w.\-]{1,80}", code) else "",
         message,
-        retry_after_s(reply.headers, now),
+        retry_after_s(reply.headers, server_time(reply.headers, now)),
         request_id,
     )
 
