@@ -11,6 +11,7 @@ from migrator.interfaces import Connect
 ADAPTERS = {
     "ews": "migrator.adapters.ews:connect",
     "graph": "migrator.adapters.graph:connect",
+    "imap": "migrator.adapters.imap:connect",
     "memory": "migrator.adapters.memory:connect",
 }
 

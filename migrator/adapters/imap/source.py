@@ -1,0 +1,374 @@
+"""The reading half of a mailbox: probe, listing (`listing.py`), and content out.
+
+Content is asked for ahead: when the engine takes the items of a page in their order, the commands for the next ones leave before
+their turn comes, so that a long round trip is paid once and not per batch. Nothing is read ahead into memory: what the server has
+sent early waits in the connection.
+
+Facts this module rests on:
+- BODY.PEEK[] leaves \\Seen alone, and EXAMINE opens a folder so that nothing can be changed (RFC 3501 6.4.5, 6.3.2)
+- RFC822.SIZE is exact on paper only; content counts by the literal that came
+- a FETCH of several messages may end with NO after some of them came (RFC 3501 6.4.5): the others are asked for one by one, until
+  the one that the server cannot deliver stands alone
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from migrator.adapters.imap import faults
+from migrator.adapters.imap.client import Handle, ImapClient, Shared
+from migrator.adapters.imap.grammar import Piece, Value, number_of, sets, text_of
+from migrator.adapters.imap.listing import Listing, fetched, marks_of, split_id
+from migrator.adapters.imap.wire import Lost, Selected, Wire
+from migrator.adapters.spool import BufferContent
+from migrator.errors import ItemError, JobError, MigratorError, Transient
+from migrator.interfaces import Finding, Probe, ReaderTraits
+from migrator.model import (
+    Checkpoint,
+    Content,
+    Folder,
+    Format,
+    Item,
+    ItemRef,
+    Outcome,
+    Page,
+    SkipReason,
+    State,
+)
+
+ORIGIN = "imap"
+BODY = b"(UID FLAGS BODY.PEEK[])"
+AHEAD_OCTETS = 2 << 20
+AHEAD_ITEMS = 500
+ONE_AHEAD = 1 << 20  # a message above this size is never asked for ahead
+
+_FAST = re.compile(
+    rb"\* \d+ FETCH \(UID (\d+)(?: MODSEQ \(\d+\))? FLAGS \(([^)]*)\)(?: MODSEQ \(\d+\))? BODY\[\] \{\d+\}\r\n",
+    re.IGNORECASE,
+)
+
+
+@dataclass(slots=True)
+class _Got:
+    """What came for one UID."""
+
+    flags: bytes
+    content: Content | None
+
+
+class ImapReader(Listing):
+    """`interfaces.Reader` on one mailbox. Used by one thread at a time."""
+
+    def __init__(self, client: ImapClient, shared: Shared) -> None:
+        self._box = Handle(client, shared)
+        super().__init__(self._box, client.number("page_items", 1000))
+        self._client = client
+        self._shared = shared
+        self._export_items = client.number("export_items", 500)
+        # What follows what was asked for last: (folder id, UIDVALIDITY) and (UID, size) in the order listed.
+        self._next: deque[tuple[int, int]] = deque()
+        self._next_of: tuple[str, int] = ("", 0)
+        self._asked: dict[int, int] = {}  # UIDs asked for → octets expected, of the folder that is open
+        self._got: dict[int, _Got] = {}
+        self._fetches: dict[bytes, frozenset[int]] = {}
+        self._losses: dict[str, int] = {}  # item id → connections lost with it in front
+
+    @property
+    def traits(self) -> ReaderTraits:
+        return ReaderTraits(
+            formats=(Format.MIME,),
+            has_delta=True,
+            connections=self._client.number("connections", 4),
+            export_items=self._export_items,
+            export_octets=16 << 20,
+            origin=ORIGIN,
+        )
+
+    # ---- probe
+
+    def probe(self) -> Probe:
+        """Signs in, looks at the capabilities, opens nothing."""
+        naming = self.naming()
+        wire = self._box.wire()
+        who = self._shared.account.user
+        findings = [Finding("ok", f"{who}: signed in")]
+        if not (wire.has(b"CONDSTORE") and wire.has(b"QRESYNC")):
+            findings.append(
+                Finding(
+                    "note",
+                    "the server keeps no change marks (CONDSTORE, QRESYNC): a delta pass compares all UIDs and flags",
+                    code="no_qresync",
+                )
+            )
+        if naming.separator == "":
+            findings.append(Finding("note", "the server has no folders below folders", code="flat"))
+        findings += self._more_findings(wire)
+        # IMAP names no mailbox but by its account: RFC 8474's ids are of folders and messages.
+        identity = hashlib.blake2b(f"{self._client.where.host}\0{who}".encode(), digest_size=12).hexdigest()
+        return Probe(f"imap-{identity}", f"IMAP4rev1 at {self._client.where}", tuple(findings))
+
+    def _more_findings(self, wire: Wire) -> list[Finding]:
+        return []
+
+    # ---- listing
+
+    def folders(self) -> list[Folder]:
+        self._forget()
+        return super().folders()
+
+    def page(self, folder: Folder, after: Checkpoint | None) -> Page:
+        page = super().page(folder, after)
+        if page.refs:
+            split = next((found for ref in page.refs if (found := split_id(ref.id))), None)
+            of = (folder.id, split[1] if split else 0)
+            if of != self._next_of:
+                self._next.clear()
+                self._next_of = of
+            self._next.extend(
+                (int(ref.id.split("/", 2)[1]), ref.size or 1) for ref in page.refs if not ref.gone
+            )
+        return page
+
+    def _between(self, wire: Wire) -> None:
+        """Before another command's answers are read: take in what was asked for ahead."""
+        while self._fetches:
+            response = wire.next()
+            if isinstance(response, bytes):
+                self._ended(wire, response)
+            else:
+                self._take(response)
+
+    # ---- content
+
+    def export(self, refs: Sequence[ItemRef], fmt: Format) -> list[Item | Outcome]:
+        if fmt is not Format.MIME:
+            error = ItemError(f"IMAP gives no {fmt.value}", code="format")
+            return [Outcome(ref, State.FAILED, error=error) for ref in refs]
+        results: dict[int, Item | Outcome] = {}
+        groups: dict[tuple[str, int], list[tuple[int, int]]] = {}
+        for number, ref in enumerate(refs):
+            split = split_id(ref.id)
+            if split is None:
+                results[number] = Outcome(ref, State.SKIPPED, reason=SkipReason.VANISHED)
+            else:
+                groups.setdefault(split[:2], []).append((number, split[2]))
+        for (folder_id, uidvalidity), members in groups.items():
+            try:
+                self._export_group(folder_id, uidvalidity, refs, members, results)
+            except (Transient, JobError) as e:
+                if not any(isinstance(result, Item) for result in results.values()):
+                    raise
+                error_of: MigratorError = e
+                for number, _ in members:
+                    results.setdefault(number, Outcome(refs[number], State.FAILED, error=error_of))
+        rest = Transient(
+            f"{self._shared.account.user}: the connection was lost before this item", code="closed"
+        )
+        return [results.get(n) or Outcome(ref, State.FAILED, error=rest) for n, ref in enumerate(refs)]
+
+    def _export_group(
+        self,
+        folder_id: str,
+        uidvalidity: int,
+        refs: Sequence[ItemRef],
+        members: Sequence[tuple[int, int]],
+        results: dict[int, Item | Outcome],
+    ) -> None:
+        """Items of one folder into `results`. Raises Transient or JobError; what came before stays in `results`."""
+        poison = next((m for m in members if self._losses.get(refs[m[0]].id, 0) >= 2), None)
+        if poison is not None and len(members) > 1:
+            # The connection broke twice with this one in front: the others go first, it goes alone.
+            others = [member for member in members if member is not poison]
+            self._export_group(folder_id, uidvalidity, refs, others, results)
+            members = [poison]
+        wire: Wire | None = None
+        done = 0
+        try:
+            wire = self._box.wire()
+            there = wire.selected
+            if there is None or there.name != folder_id:
+                self._settle(wire)
+                there = self.select(wire, folder_id)
+            if there.uidvalidity != uidvalidity:
+                for number, _ in members:
+                    results[number] = Outcome(refs[number], State.SKIPPED, reason=SkipReason.VANISHED)
+                return
+            self._ask(wire, [(uid, refs[number].size or 1) for number, uid in members])
+            for number, uid in members:
+                results[number] = self._one(wire, refs[number], uid)
+                done += 1
+        except Lost as e:
+            self._forget()
+            self._box.drop()
+            front = refs[members[done][0]].id if done < len(members) else ""
+            if front:
+                self._losses[front] = self._losses.get(front, 0) + 1
+                if len(members) == 1 and self._losses[front] >= 3:
+                    error = ItemError(
+                        "the server drops the connection over this item", code="drops_connection"
+                    )
+                    results[members[0][0]] = Outcome(refs[members[0][0]], State.FAILED, error=error)
+                    return
+            raise faults.lost(e, self._shared.account.user) from None
+        except ValueError as e:
+            self._forget()
+            self._box.drop()
+            raise faults.lost(Lost("garbled"), self._shared.account.user) from e
+
+    def _ask(self, wire: Wire, wanted: Sequence[tuple[int, int]]) -> None:
+        """Send for these (UID, size), and for what is likely to be wanted next."""
+        now = [uid for uid, _ in wanted if uid not in self._asked and uid not in self._got]
+        if now:
+            self._fetch_bodies(wire, now)
+            for uid, size in wanted:
+                self._asked.setdefault(uid, size)
+        last = wanted[-1][0]
+        if self._next and wire.selected is not None:
+            if self._next_of != (wire.selected.name, wire.selected.uidvalidity):
+                self._next.clear()
+            while self._next and self._next[0][0] <= last:
+                self._next.popleft()
+        # One command for several: few long ones are cheaper than many short ones, and a third of the window is left over.
+        ahead = sum(self._asked.get(uid, 0) for ask in self._fetches.values() for uid in ask if uid > last)
+        if ahead < AHEAD_OCTETS // 2:
+            more: list[int] = []
+            for uid, size in self._next:
+                if uid in self._asked or uid in self._got:
+                    continue
+                if size > ONE_AHEAD or ahead + size > AHEAD_OCTETS or len(more) >= AHEAD_ITEMS:
+                    break
+                more.append(uid)
+                ahead += size
+                self._asked[uid] = size
+            if more:
+                self._fetch_bodies(wire, more)
+        wire.flush()
+
+    def _fetch_bodies(self, wire: Wire, uids: Sequence[int]) -> None:
+        ordered = sorted(uids)
+        whole = frozenset(ordered)
+        for each in sets(ordered):
+            tag = wire.begin(b"UID FETCH " + each + b" " + BODY)
+            self._fetches[tag] = whole
+        # The tags of one call share their UIDs: only when all have ended is a missing one known to be missing.
+
+    def _one(self, wire: Wire, ref: ItemRef, uid: int) -> Item | Outcome:
+        while uid not in self._got and any(uid in uids for uids in self._fetches.values()):
+            response = wire.next()
+            if isinstance(response, bytes):
+                self._ended(wire, response)
+            else:
+                self._take(response)
+        self._asked.pop(uid, None)
+        got = self._got.pop(uid, None)
+        if got is None:
+            return self._alone(wire, ref, uid)
+        return self._item(ref, got)
+
+    def _alone(self, wire: Wire, ref: ItemRef, uid: int) -> Item | Outcome:
+        """It did not come with the others: gone, or the server cannot deliver it."""
+        tag = wire.begin(b"UID FETCH %d " % uid + BODY)
+        self._fetches[tag] = frozenset((uid,))
+        wire.flush()
+        while tag in self._fetches:
+            response = wire.next()
+            if isinstance(response, bytes):
+                if response == tag:
+                    said = wire.done.pop(tag)
+                    del self._fetches[tag]
+                    got = self._got.pop(uid, None)
+                    if got is not None:
+                        return self._item(ref, got)
+                    if said.ok or said.code in (b"EXPUNGEISSUED", b"NONEXISTENT"):
+                        return Outcome(ref, State.SKIPPED, reason=SkipReason.VANISHED)
+                    slow = faults.throttled(said)
+                    if slow is not None:
+                        return Outcome(ref, State.FAILED, error=slow)
+                    if said.code in (b"UNAVAILABLE", b"INUSE", b"SERVERBUG"):
+                        error: MigratorError = Transient(faults.safe(said.text), code="unavailable")
+                        return Outcome(ref, State.FAILED, error=error)
+                    error = ItemError(
+                        f"the server cannot deliver this message: {faults.safe(said.text)}",
+                        code="undeliverable",
+                        remedy="Open the message at the source; where that fails too, the store is damaged there.",
+                    )
+                    return Outcome(ref, State.FAILED, error=error)
+                self._ended(wire, response)
+            else:
+                self._take(response)
+        return Outcome(ref, State.SKIPPED, reason=SkipReason.VANISHED)
+
+    def _item(self, ref: ItemRef, got: _Got) -> Item | Outcome:
+        marks = marks_of(got.flags)
+        if got.content is None:
+            return Outcome(ref, State.SKIPPED, reason=SkipReason.VANISHED)
+        return Item(ref, Format.MIME, got.content, marks.flags, marks.keywords, origin=ORIGIN)
+
+    def _take(self, pieces: Sequence[Piece]) -> None:
+        """An untagged response: content, or something that nobody asked for."""
+        line = pieces[0]
+        assert isinstance(line, bytes)
+        if len(pieces) == 1 and b"BODY[]" not in line.upper():
+            return
+        quick = _FAST.match(line) if len(pieces) == 3 and pieces[2] == b")\r\n" else None
+        data: dict[bytes, Value] | None = (
+            {b"UID": quick[1], b"FLAGS": [quick[2]], b"BODY[]": pieces[1]}
+            if quick is not None
+            else fetched(pieces)
+        )
+        if data is None or b"UID" not in data or b"BODY[]" not in data:
+            return
+        uid = number_of(data[b"UID"])
+        if uid not in self._asked and not any(uid in uids for uids in self._fetches.values()):
+            return
+        value = data[b"BODY[]"]
+        flags = b" ".join(text_of(word) for word in data.get(b"FLAGS") or [])
+        content: Content | None = None
+        if isinstance(value, bytes):
+            content = BufferContent([value], len(value))
+        elif value is not None:
+            content = value
+        before = self._got.get(uid)
+        if before is not None and before.content is not None:
+            before.content.release()
+        self._got[uid] = _Got(flags, content)
+
+    def _ended(self, wire: Wire, tag: bytes) -> None:
+        if tag in self._fetches:
+            del self._fetches[tag]
+            wire.done.pop(tag, None)
+
+    def _settle(self, wire: Wire) -> None:
+        """Before another folder is opened: nothing of this one may be under way."""
+        self._between(wire)
+        self._forget(wire)
+
+    def _forget(self, wire: Wire | None = None) -> None:
+        """Drop what was asked for ahead. With requests under way and no wire given, the connection goes with it."""
+        if self._fetches and wire is None:
+            self._box.drop()
+        self._fetches.clear()
+        self._asked.clear()
+        for got in self._got.values():
+            if got.content is not None:
+                got.content.release()
+        self._got.clear()
+
+    def select(self, wire: Wire, name: str, *, write: bool = False) -> Selected:
+        there = wire.selected
+        if there is None or there.name != name:
+            self._settle(wire)
+        return super().select(wire, name, write=write)
+
+    def close(self) -> None:
+        self._forget()
+        self._next.clear()
+        self._box.close()
+
+
+class ImapSource(ImapReader):
+    """`interfaces.Source`: opens folders with EXAMINE alone, so that the source stays byte for byte what it was."""

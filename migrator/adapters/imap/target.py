@@ -1,0 +1,780 @@
+"""The writing half: folders made, messages appended, in doubt only what truly is.
+
+Facts this module rests on:
+- APPEND takes flags and INTERNALDATE; several messages in one command where MULTIAPPEND is offered: then all or none of them
+  are stored (RFC 3501 6.3.11, RFC 3502)
+- APPENDUID tells the UIDs, of several in their order (RFC 4315)
+- Dovecot appends nine times faster to a folder that is selected on the connection than to one that is not, when it is large
+- a flag that is not among PERMANENTFLAGS is lost, or makes the server refuse the message (RFC 3501 7.1)
+- Exchange shows \\Flagged only when it is set by STORE, shows $MDNSent as a category, and closes the connection after about ten
+  errors (imapsync's FAQ.Exchange, FAQ.Flags)
+- APPENDLIMIT announces the largest message (RFC 7889)
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from migrator.adapters.imap import faults, fit
+from migrator.adapters.imap.client import ImapClient, Shared
+from migrator.adapters.imap.grammar import (
+    Garbled,
+    expand,
+    format_date,
+    number_of,
+    sets,
+    text_of,
+)
+from migrator.adapters.imap.listing import (
+    Status,
+    fetched,
+    head_of,
+    item_id,
+    marks_of,
+    parse_status,
+    split_id,
+    version_of,
+)
+from migrator.adapters.imap.source import ORIGIN, ImapReader
+from migrator.adapters.imap.wire import LITERAL_MINUS, Lost, Selected, Tagged, Wire
+from migrator.errors import InDoubt, ItemError, JobError, MigratorError, Throttled, Transient
+from migrator.interfaces import Finding, TargetTraits
+from migrator.model import (
+    Flag,
+    Folder,
+    FolderPath,
+    Format,
+    Item,
+    ItemRef,
+    Kind,
+    Outcome,
+    Role,
+    SkipReason,
+    State,
+)
+
+Buffer = bytes | memoryview
+
+SYSTEM = {
+    Flag.SEEN: b"\\Seen",
+    Flag.DRAFT: b"\\Draft",
+    Flag.FLAGGED: b"\\Flagged",
+    Flag.ANSWERED: b"\\Answered",
+    Flag.FORWARDED: b"$Forwarded",
+}
+_ATOM = re.compile(r"[\x21\x23\x24\x26\x27\x2b-\x5a\x5e-\x7a|}~]+")
+_LETTERS = re.compile(r"[^\x21\x23\x24\x26\x27\x2b-\x5a\x5e-\x7a|}~]+")
+ROLE_NAMES = {
+    Role.SENT: "Sent",
+    Role.DRAFTS: "Drafts",
+    Role.DELETED: "Trash",
+    Role.JUNK: "Junk",
+    Role.ARCHIVE: "Archive",
+    Role.OUTBOX: "Outbox",
+    Role.CONVERSATION_HISTORY: "Conversation History",
+}
+ROLE_USES = {
+    Role.SENT: b"\\Sent",
+    Role.DRAFTS: b"\\Drafts",
+    Role.DELETED: b"\\Trash",
+    Role.JUNK: b"\\Junk",
+    Role.ARCHIVE: b"\\Archive",
+}
+
+
+@dataclass(slots=True)
+class _Ready:
+    """A message as it will be sent."""
+
+    number: int
+    item: Item
+    pieces: list[Buffer]
+    size: int
+    flags: list[bytes]
+    late: list[bytes]  # set by STORE afterwards
+    notes: tuple[str, ...]
+
+    @property
+    def head(self) -> bytes:
+        words = b" (" + b" ".join(self.flags) + b")" if self.flags else b""
+        received = self.item.ref.received or self.item.ref.sent
+        return words + (b" " + format_date(received) if received is not None else b"")
+
+
+class ImapTarget(ImapReader):
+    """`interfaces.Target`. Used by one thread at a time."""
+
+    _trusts_status = False  # other handles write meanwhile: every page asks the server
+
+    def __init__(self, client: ImapClient, shared: Shared) -> None:
+        super().__init__(client, shared)
+        self._store_items = client.number("store_items", 500)
+        self._most = client.number("max_octets", 0) or None
+        self._receipts = client.endpoint.options.get("receipts", "")
+
+    @property
+    def traits(self) -> TargetTraits:
+        return TargetTraits(
+            formats=(Format.MIME,),
+            has_delta=True,
+            connections=self._client.number("connections", 4),
+            export_items=self._export_items,
+            export_octets=16 << 20,
+            origin=ORIGIN,
+            accepts=(Format.MIME,),
+            kinds=frozenset({Kind.MAIL}),
+            store_items=self._store_items,
+            store_octets=self._most,
+            can_update=True,
+        )
+
+    def _more_findings(self, wire: Wire) -> list[Finding]:
+        findings = []
+        if not wire.has(b"UIDPLUS"):
+            findings.append(
+                Finding(
+                    "note",
+                    "the server does not say which UID a message got (no UIDPLUS): each batch is looked up",
+                    code="no_uidplus",
+                )
+            )
+        self._limit(wire)
+        return findings
+
+    def _limit(self, wire: Wire) -> None:
+        for word in wire.capabilities:
+            if word.startswith(b"APPENDLIMIT=") and word[12:].isdigit():
+                announced = int(word[12:])
+                self._most = min(self._most or announced, announced)
+
+    # ---- folders
+
+    def folders(self) -> list[Folder]:
+        found = super().folders()
+        with self._shared.lock:
+            self._shared.folders = {folder.id: folder for folder in found}
+        return found
+
+    def ensure_folder(
+        self, path: FolderPath, kind: Kind, *, folder_class: str = "", role: Role | None = None
+    ) -> Folder:
+        if kind is not Kind.MAIL:
+            raise ItemError(
+                f"IMAP keeps mail only, no folder of kind {kind.value}",
+                code="folder_refused",
+                remedy="Move calendars, contacts and tasks to Microsoft 365, or export them to files.",
+            )
+        # Handles of several threads: one makes a folder, the others find it.
+        with self._shared.making:
+            known = self._known()
+            if role is not None:
+                own = next((folder for folder in known.values() if folder.role is role), None)
+                base = (
+                    own.path
+                    if own is not None
+                    else self._make((ROLE_NAMES.get(role, role.value.title()),), role).path
+                )
+                path = (*base, *path)
+            folder = self._at(path)
+            if folder is not None:
+                return folder
+            for depth in range(1, len(path)):
+                if self._at(path[:depth]) is None:
+                    self._make(path[:depth], None)
+            return self._make(path, None)
+
+    def _known(self) -> dict[str, Folder]:
+        if self._shared.folders is None:
+            self.folders()
+        assert self._shared.folders is not None
+        return self._shared.folders
+
+    def _at(self, path: FolderPath) -> Folder | None:
+        return self._known().get(self.naming().name(path))
+
+    def _make(self, path: FolderPath, role: Role | None) -> Folder:
+        name = self.naming().name(path)
+        try:
+            status = self._box.reading(lambda wire: self._create(wire, name, role))
+        except Transient:
+            self._shared.folders = None
+            raise
+        known = self._known()
+        parent = known.get(self.naming().name(path[:-1])) if len(path) > 1 else None
+        folder = Folder(
+            name,
+            self.naming().path(name),
+            role=role,
+            total=status.messages if status else 0,
+            parent_id=parent.id if parent else "",
+        )
+        self._names_only.discard(name)
+        known[name] = folder
+        return folder
+
+    def _create(self, wire: Wire, name: str, role: Role | None) -> Status | None:
+        self._between(wire)
+        use = ROLE_USES.get(role) if role is not None and wire.has(b"CREATE-SPECIAL-USE") else None
+        word = self._box.quoted(name)
+        asked = b" (MESSAGES UIDNEXT UIDVALIDITY" + (
+            b" HIGHESTMODSEQ)" if wire.has(b"CONDSTORE") or wire.has(b"QRESYNC") else b")"
+        )
+        tags = [
+            wire.begin(b"CREATE ", word, b" (USE (" + use + b"))" if use else b""),
+            wire.begin(b"SUBSCRIBE ", word),
+            wire.begin(b"STATUS ", word, asked),
+        ]
+        wire.flush()
+        (made, _, told), untagged = wire.finish(*tags)
+        found = next((each for each in (parse_status(one, wire.utf8) for one in untagged) if each), None)
+        if not told.ok or found is None:
+            if made.ok and told.ok:
+                return None
+            slow = faults.throttled(made)
+            if slow is not None:
+                raise slow
+            if made.code in (b"UNAVAILABLE", b"INUSE"):
+                raise Transient(faults.safe(made.text), code="unavailable")
+            raise ItemError(
+                f"the server refuses the folder {name!r}: {faults.safe(made.text)}",
+                code="folder_refused",
+                remedy="Rename it with [folders] rename in the project file.",
+            )
+        self.know_status(name, found[1])
+        return found[1]
+
+    # ---- writing
+
+    def store(
+        self, folder: Folder, items: Sequence[Item], replaces: Sequence[tuple[str, str] | None] | None = None
+    ) -> list[Outcome]:
+        outcomes: dict[int, Outcome] = {}
+        if not items:
+            return []
+        wire, there = self._writable(folder)
+        self._limit(wire)
+        fresh: list[_Ready] = []
+        for number, item in enumerate(items):
+            refused = self._refused(item)
+            if refused is not None:
+                outcomes[number] = refused
+                continue
+            ready = self._prepare(number, item, there, wire)
+            if self._most is not None and ready.size > self._most:
+                outcomes[number] = Outcome(item.ref, State.SKIPPED, reason=SkipReason.TOO_LARGE)
+            else:
+                fresh.append(ready)
+        updates = [ready for ready in fresh if replaces is not None and replaces[ready.number] is not None]
+        fresh = [ready for ready in fresh if ready not in updates] if updates else fresh
+        try:
+            if fresh:
+                self._append(folder, fresh, outcomes)
+            for ready in updates:
+                assert replaces is not None
+                replaced = replaces[ready.number]
+                assert replaced is not None
+                outcomes[ready.number] = self._update(folder, ready, replaced)
+        except (Transient, JobError) as e:
+            done = any(
+                outcome.state is State.COPIED or isinstance(outcome.error, InDoubt)
+                for outcome in outcomes.values()
+            )
+            if not done:
+                raise
+            error: MigratorError = e
+            for number, item in enumerate(items):
+                outcomes.setdefault(number, Outcome(item.ref, State.FAILED, error=error))
+        return [outcomes[number] for number in range(len(items))]
+
+    def _writable(self, folder: Folder) -> tuple[Wire, Selected]:
+        self._status.pop(folder.id, None)
+
+        def open_it(wire: Wire) -> tuple[Wire, Selected]:
+            self._between(wire)
+            return wire, self.select(wire, folder.id, write=True)
+
+        wire, there = self._box.reading(open_it)
+        if there.read_only:
+            raise JobError(
+                f"{self._box.who}: the folder {folder.id!r} cannot be written to",
+                code="no_right",
+                remedy="Give the account the rights lrswitea on it.",
+            )
+        return wire, there
+
+    def _refused(self, item: Item) -> Outcome | None:
+        ref = item.ref
+        if item.format is not Format.MIME:
+            return _failed(ref, ItemError(f"IMAP takes no {item.format.value}", code="format"))
+        if self._most is not None and item.content.size > self._most:
+            return Outcome(ref, State.SKIPPED, reason=SkipReason.TOO_LARGE)
+        if not item.content.size:
+            return _failed(ref, ItemError("the item's content is empty", code="empty_content"))
+        return None
+
+    def _exchange(self, wire: Wire) -> bool:
+        return wire.has(b"CLIENTACCESSRULES") or wire.has(b"BACKENDAUTHENTICATE")
+
+    def _prepare(self, number: int, item: Item, there: Selected, wire: Wire) -> _Ready:
+        exchange = self._exchange(wire)
+        notes = list(item.notes)
+        pieces: list[Buffer] = list(item.content.pieces())
+        raw: bytes | None = None
+        if (exchange and self._receipts != "keep") or self._receipts == "disarm":
+            raw = b"".join(pieces)
+            raw, armed = fit.disarm(raw)
+            if armed:
+                notes.append("receipt_request_disarmed")
+        nul = any(b"\0" in bytes(piece) if len(piece) < 1 << 16 else _has_nul(piece) for piece in pieces)
+        if nul or (exchange and fit.too_long(raw if raw is not None else b"".join(pieces))):
+            raw, changed = fit.shorten(
+                raw if raw is not None else b"".join(pieces), fit.LINE_MOST if exchange else 1 << 60
+            )
+            notes += changed
+        if raw is not None:
+            pieces = [raw]
+        size = sum(len(piece) for piece in pieces)
+        flags, late, dropped = self._flags(item, there, exchange)
+        if dropped:
+            notes.append("keywords_dropped")
+        return _Ready(number, item, pieces, size, flags, late, tuple(dict.fromkeys(notes)))
+
+    @staticmethod
+    def _flags(item: Item, there: Selected, exchange: bool) -> tuple[list[bytes], list[bytes], bool]:
+        """(flags for APPEND, flags to be set afterwards, whether some cannot be kept)."""
+        wanted: dict[bytes, bytes] = {}
+        dropped = False
+        for flag, word in SYSTEM.items():
+            if flag in item.flags:
+                wanted[word.lower()] = word
+        for name in item.categories:
+            if name.startswith("\\"):
+                word = name.encode("ascii", "ignore")
+                if word.lower() == b"\\deleted":
+                    wanted[b"\\deleted"] = b"\\Deleted"
+                continue
+            text = name if _ATOM.fullmatch(name) else _LETTERS.sub("_", name).strip("_")
+            if not text:
+                dropped = True
+                continue
+            dropped = dropped or text != name
+            wanted.setdefault(text.lower().encode(), text.encode())
+        if exchange:
+            wanted.pop(b"$mdnsent", None)
+        if there.flags and b"\\*" not in there.flags:
+            kept = {key: word for key, word in wanted.items() if key in there.flags}
+            dropped = dropped or len(kept) != len(wanted)
+            wanted = kept
+        late = [wanted.pop(b"\\flagged")] if exchange and b"\\flagged" in wanted else []
+        return sorted(wanted.values(), key=bytes.lower), late, dropped
+
+    # ---- append
+
+    def _append(self, folder: Folder, ready: Sequence[_Ready], outcomes: dict[int, Outcome]) -> None:
+        """New messages, in one command or pipelined. Raises Transient or JobError when nothing was stored."""
+        wire, _ = self._writable(folder)
+        if len(ready) > 1 and wire.has(b"MULTIAPPEND") and wire.has(b"UIDPLUS"):
+            said = self._send(wire, folder, [ready], ready, outcomes)
+            if said is None:
+                return
+            # All or none: who was it? Pipelined one by one tells.
+            wire, _ = self._writable(folder)
+        self._send(wire, folder, [[one] for one in ready], ready, outcomes)
+
+    def _send(
+        self,
+        wire: Wire,
+        folder: Folder,
+        commands: Sequence[Sequence[_Ready]],
+        all_of: Sequence[_Ready],
+        outcomes: dict[int, Outcome],
+    ) -> Tagged | None:
+        """Send APPEND commands and settle what they are about.
+
+        Returns the refusal when the only command held several messages: none of them is stored then. After a refusal of one
+        message that concerns all (quota, throttling), the rest is told so.
+        """
+        before = wire.selected
+        assert before is not None
+        start = before.uidnext
+        name = self._box.quoted(folder.id)
+        waits = not wire.has(b"LITERAL+")
+        tags: list[bytes] = []
+        ended: dict[int, Tagged] = {}
+        try:
+            for number, batch in enumerate(commands):
+                if waits:
+                    ended[number] = self._slowly(wire, name, batch)
+                    continue
+                wire_parts: list[Buffer] = [b"APPEND " + name]
+                for one in batch:
+                    wire_parts.append(b"%s {%d+}\r\n" % (one.head, one.size))
+                    wire_parts.extend(one.pieces)
+                tags.append(wire.begin(*wire_parts))
+            if tags:
+                wire.flush()
+                for number, tag in enumerate(tags):
+                    (ended[number],), _ = wire.finish(tag)
+        except Lost as e:
+            for number, tag in enumerate(tags):  # answers that came before the end count
+                if tag in wire.done:
+                    ended[number] = wire.done.pop(tag)
+            self._box.drop()
+            self._lost(e, commands, ended, outcomes, folder)
+            return None
+        if len(commands) == 1 and len(commands[0]) > 1 and not ended[0].ok:
+            stop = faults.about_item(ended[0], self._box.who)
+            if isinstance(stop, JobError | Throttled):
+                raise stop
+            return ended[0]
+        self._settle_appends(wire, folder, start, commands, ended, outcomes)
+        return None
+
+    def _slowly(self, wire: Wire, name: bytes, batch: Sequence[_Ready]) -> Tagged:
+        """Without LITERAL+: each literal waits for the server's word (LITERAL-: short ones do not)."""
+        minus = wire.has(b"LITERAL-")
+        tag = wire.start(b"APPEND " + name)
+        for one in batch:
+            at_once = minus and one.size <= LITERAL_MINUS
+            wire.more(b"%s {%d%s}\r\n" % (one.head, one.size, b"+" if at_once else b""))
+            if not at_once:
+                wire.flush()
+                if not wire.go_ahead(tag):
+                    return wire.done.pop(tag)
+            wire.more(*one.pieces)
+        wire.more(b"\r\n")
+        wire.flush()
+        (said,), _ = wire.finish(tag)
+        return said
+
+    def _lost(
+        self,
+        e: Lost,
+        commands: Sequence[Sequence[_Ready]],
+        ended: dict[int, Tagged],
+        outcomes: dict[int, Outcome],
+        folder: Folder,
+    ) -> None:
+        """The connection broke: answered ones have their outcome, all others are in doubt."""
+        for number, batch in enumerate(commands):
+            said = ended.get(number)
+            for place, one in enumerate(batch):
+                uid = _appended(said, place) if said is not None and said.ok else None
+                if said is not None and not said.ok:
+                    outcomes[one.number] = self._judged(one, faults.about_item(said, self._box.who))
+                elif uid is not None:
+                    outcomes[one.number] = self._stored(folder, one, *uid)
+                else:
+                    doubt = InDoubt(
+                        f"{self._box.who}: the connection was lost under an APPEND", code="answer_lost"
+                    )
+                    outcomes[one.number] = _failed(one.item.ref, doubt)
+
+    def _settle_appends(
+        self,
+        wire: Wire,
+        folder: Folder,
+        start: int,
+        commands: Sequence[Sequence[_Ready]],
+        ended: dict[int, Tagged],
+        outcomes: dict[int, Outcome],
+    ) -> None:
+        unknown: list[_Ready] = []
+        late: list[tuple[int, _Ready]] = []
+        for number, batch in enumerate(commands):
+            said = ended[number]
+            for place, one in enumerate(batch):
+                if not said.ok:
+                    outcomes[one.number] = self._judged(one, faults.about_item(said, self._box.who))
+                    continue
+                uid = _appended(said, place)
+                if uid is None:
+                    unknown.append(one)
+                    continue
+                outcomes[one.number] = self._stored(folder, one, *uid)
+                if one.late:
+                    late.append((uid[1], one))
+        if unknown:
+            self._look_up(folder, start, unknown, outcomes, late)
+        if late:
+            self._set_late(folder, late, outcomes)
+        self._all_alike(outcomes)
+
+    @staticmethod
+    def _all_alike(outcomes: dict[int, Outcome]) -> None:
+        """When every message failed by a cause that is the mailbox', the call itself failed."""
+        errors = [outcome.error for outcome in outcomes.values()]
+        if (
+            errors
+            and all(isinstance(error, JobError | Throttled) for error in errors)
+            and errors[0] is not None
+        ):
+            raise errors[0]
+
+    def _judged(self, one: _Ready, error: MigratorError) -> Outcome:
+        if isinstance(error, ItemError) and error.code == "too_large":
+            return Outcome(one.item.ref, State.SKIPPED, reason=SkipReason.TOO_LARGE, notes=(error.message,))
+        return _failed(one.item.ref, error)
+
+    def _stored(self, folder: Folder, one: _Ready, uidvalidity: int, uid: int) -> Outcome:
+        return Outcome(
+            one.item.ref,
+            State.COPIED,
+            item_id(folder.id, uidvalidity, uid),
+            version_of([*one.flags, *one.late]),
+            octets=one.size,
+            notes=one.notes,
+        )
+
+    def _set_late(
+        self, folder: Folder, late: Sequence[tuple[int, _Ready]], outcomes: dict[int, Outcome]
+    ) -> None:
+        def set_flags(wire: Wire) -> None:
+            self._between(wire)
+            self.select(wire, folder.id, write=True)
+            tags = [
+                wire.begin(b"UID STORE " + each + b" +FLAGS.SILENT (\\Flagged)")
+                for each in sets(sorted(uid for uid, _ in late))
+            ]
+            wire.flush()
+            wire.finish(*tags)
+
+        try:
+            self._box.reading(set_flags)
+        except (Transient, JobError):
+            for _, one in late:  # stored it is; the flag is not sure
+                outcomes[one.number] = replace(
+                    outcomes[one.number], notes=(*outcomes[one.number].notes, "flag_unsure")
+                )
+
+    def _look_up(
+        self,
+        folder: Folder,
+        start: int,
+        unknown: Sequence[_Ready],
+        outcomes: dict[int, Outcome],
+        late: list[tuple[int, _Ready]],
+    ) -> None:
+        """No APPENDUID: find what was just stored, by size, Message-ID and order of arrival."""
+
+        def arrivals(wire: Wire) -> tuple[int, list[ItemRef]]:
+            self._between(wire)
+            there = self._reselect(wire, folder.id, fresh=True)
+            above = max(0, start - 1)
+            return there.uidvalidity, self._fetch(wire, folder, there, [b"%d:*" % (above + 1)], above)
+
+        try:
+            _, refs = self._box.reading(arrivals)
+        except (Transient, JobError):
+            refs = []
+        free = {ref.id: ref for ref in refs}
+        for one in unknown:
+            ours, _, _ = head_of(_head(one.pieces))
+            match = next(
+                (
+                    ref
+                    for ref in free.values()
+                    if ref.message_id == ours
+                    and (ref.size in (None, one.size) or abs((ref.size or 0) - one.size) < 512)
+                ),
+                None,
+            )
+            if match is None:
+                doubt = InDoubt(f"{self._box.who}: stored, but not found again", code="no_item_id")
+                outcomes[one.number] = _failed(one.item.ref, doubt)
+                continue
+            del free[match.id]
+            split = split_id(match.id)
+            assert split is not None
+            outcomes[one.number] = self._stored(folder, one, split[1], split[2])
+            if one.late:
+                late.append((split[2], one))
+
+    # ---- update
+
+    def _update(self, folder: Folder, ready: _Ready, replaced: tuple[str, str]) -> Outcome:
+        """Over an earlier copy: flags are set; other content is appended and the old message removed afterwards."""
+        ref = ready.item.ref
+        split = split_id(replaced[0])
+        if split is None:
+            return _failed(ref, ItemError("no id of this server", code="conflict"))
+
+        def look(wire: Wire) -> tuple[str, bytes | None] | None:
+            self._between(wire)
+            there = self.select(wire, folder.id, write=True)
+            if there.uidvalidity != split[1]:
+                return None
+            whole = ready.item.origin != ORIGIN  # a message of an IMAP source never changes under its UID
+            _, untagged = wire.ask(
+                b"UID FETCH %d (UID FLAGS%s)" % (split[2], b" BODY.PEEK[]" if whole else b"")
+            )
+            for pieces in untagged:
+                data = fetched(pieces)
+                if data is not None and b"UID" in data and number_of(data[b"UID"]) == split[2]:
+                    flags = b" ".join(text_of(word) for word in data.get(b"FLAGS") or [])
+                    return marks_of(flags).version, text_of(data.get(b"BODY[]")) if whole else None
+            return None
+
+        found = self._box.reading(look)
+        if found is None or found[0] != replaced[1]:
+            return _failed(ref, ItemError("the target item was changed meanwhile", code="conflict"))
+        if found[1] is not None and found[1] != b"".join(ready.pieces):
+            return self._exchange_message(folder, ready, split[2])
+        words = [*ready.flags, *ready.late]
+
+        def set_flags(wire: Wire) -> Tagged:
+            said, _ = wire.ask(b"UID STORE %d FLAGS.SILENT (%s)" % (split[2], b" ".join(words)))
+            return said
+
+        try:
+            said = set_flags(self._box.wire())
+        except Lost:
+            self._box.drop()
+            return _failed(
+                ref, InDoubt(f"{self._box.who}: no answer to a change of flags", code="answer_lost")
+            )
+        if not said.ok:
+            return _failed(ref, faults.about_item(said, self._box.who))
+        return Outcome(
+            ref, State.COPIED, replaced[0], version_of(words), octets=ready.size, notes=ready.notes
+        )
+
+    def _exchange_message(self, folder: Folder, ready: _Ready, old: int) -> Outcome:
+        """Append the new one, then remove the old one; a new one that an earlier try has left is taken instead."""
+        body = b"".join(ready.pieces)
+        message_id, _, _ = head_of(_head(ready.pieces))
+
+        def look(wire: Wire) -> tuple[int, int] | None:
+            self._between(wire)
+            there = self.select(wire, folder.id, write=True)
+            refs = self._fetch(wire, folder, there, [b"%d:*" % (old + 1)], old)
+            for ref in refs:
+                split = split_id(ref.id)
+                if split is None or ref.message_id != message_id or ref.size != len(body):
+                    continue
+                _, untagged = wire.ask(b"UID FETCH %d (UID BODY.PEEK[])" % split[2])
+                for pieces in untagged:
+                    data = fetched(pieces)
+                    if data is not None and b"BODY[]" in data and text_of(data[b"BODY[]"]) == body:
+                        return split[1], split[2]
+            return None
+
+        left = self._box.reading(look)
+        outcomes: dict[int, Outcome] = {}
+        if left is not None:
+            outcome = self._stored(folder, ready, *left)
+        else:
+            self._append(folder, [ready], outcomes)
+            outcome = outcomes[ready.number]
+        if outcome.state is State.COPIED:
+            self._expunge(folder, [old])
+        return outcome
+
+    # ---- removing
+
+    def remove(self, folder: Folder, ids: Sequence[str]) -> list[str]:
+        wanted = {
+            item: split for item in ids if (split := split_id(item)) is not None and split[0] == folder.id
+        }
+
+        def validity(wire: Wire) -> int:
+            self._between(wire)
+            return self.select(wire, folder.id, write=True).uidvalidity
+
+        now = self._box.reading(validity)
+        uids = sorted(split[2] for split in wanted.values() if split[1] == now)
+        if uids:
+            self._expunge(folder, uids)
+        left = set(self._box.reading(lambda wire: self._there(wire, uids)))
+        return [item for item, split in wanted.items() if split[1] != now or split[2] not in left]
+
+    def _there(self, wire: Wire, uids: Sequence[int]) -> list[int]:
+        if not uids:
+            return []
+        return [uid for each in sets(uids) for uid in self._search(wire, each)]
+
+    def _expunge(self, folder: Folder, uids: Iterable[int]) -> None:
+        """Remove these and no others."""
+
+        def remove(wire: Wire) -> None:
+            self._between(wire)
+            self.select(wire, folder.id, write=True)
+            for each in sets(sorted(uids)):
+                wire.ask(b"UID STORE " + each + b" +FLAGS.SILENT (\\Deleted)")
+                if wire.has(b"UIDPLUS"):
+                    wire.ask(b"UID EXPUNGE " + each)
+                else:
+                    self._plain_expunge(wire, each)
+
+        self._box.reading(remove)
+
+    def _plain_expunge(self, wire: Wire, wanted: bytes) -> None:
+        """EXPUNGE takes every message that is marked: the marks of others are lifted meanwhile."""
+        _, untagged = wire.ask(b"UID SEARCH DELETED")
+        marked = {
+            int(word)
+            for pieces in untagged
+            if isinstance(pieces[0], bytes) and pieces[0][:9].upper() == b"* SEARCH "
+            for word in pieces[0].split()[2:]
+            if word.isdigit()
+        }
+        others = sorted(marked - set(expand(wanted.decode())))
+        for each in sets(others):
+            wire.ask(b"UID STORE " + each + b" -FLAGS.SILENT (\\Deleted)")
+        wire.ask(b"EXPUNGE")
+        for each in sets(others):
+            wire.ask(b"UID STORE " + each + b" +FLAGS.SILENT (\\Deleted)")
+
+    def remove_folder(self, folder: Folder) -> None:
+        naming = self.naming()
+
+        def delete(wire: Wire) -> None:
+            self._between(wire)
+            if wire.selected is not None:
+                wire.selected = None
+                wire.ask(b"UNSELECT" if wire.has(b"UNSELECT") else b"EXAMINE INBOX")
+            below = folder.id + naming.separator if naming.separator else None
+            names = [
+                name for name in self._known() if name == folder.id or (below and name.startswith(below))
+            ]
+            for name in sorted({*names, folder.id}, key=len, reverse=True):
+                wire.ask(b"UNSUBSCRIBE ", self._box.quoted(name))
+                wire.ask(b"DELETE ", self._box.quoted(name))
+
+        with self._shared.making:
+            try:
+                self._box.reading(delete)
+            finally:
+                self._shared.folders = None
+
+
+def _failed(ref: ItemRef, error: MigratorError) -> Outcome:
+    return Outcome(ref, State.FAILED, error=error)
+
+
+def _appended(said: Tagged, place: int) -> tuple[int, int] | None:
+    """(UIDVALIDITY, UID) of the place-th message of an APPEND."""
+    if said.code != b"APPENDUID":
+        return None
+    words = said.rest.split()
+    if len(words) != 2 or not words[0].isdigit():
+        return None
+    try:
+        uids = list(expand(words[1].decode("ascii", "replace"), 100_000))
+    except Garbled:
+        return None
+    return (int(words[0]), uids[place]) if place < len(uids) else None
+
+
+def _head(pieces: Sequence[Buffer]) -> bytes:
+    start = bytes(pieces[0][: 64 << 10]) if pieces else b""
+    ends = [at for gap in (b"\r\n\r\n", b"\n\n") if (at := start.find(gap)) >= 0]
+    return start[: min(ends)] if ends else start
+
+
+def _has_nul(piece: Buffer) -> bool:
+    step = 1 << 20
+    view = memoryview(piece)
+    return any(b"\0" in bytes(view[at : at + step]) for at in range(0, len(view), step))

@@ -1,0 +1,427 @@
+"""Real IMAP servers on loopback: Dovecot and Cyrus from the system's packages, pymap from PyPI.
+
+Each runs as an unprivileged user, with its own configuration in a temporary folder, and is ended with the test run. A server
+that is not installed skips the tests that want it, with the reason; where the environment says CI it fails them instead.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import imapclient
+import pytest
+
+from migrator.adapters.imap.client import ImapClient
+from migrator.interfaces import Context
+from migrator.model import FolderPath, Mailbox
+from migrator.settings import Endpoint, Limits
+from tests.contracts.samples import Sample
+from tests.contracts.source import Seeded
+
+PASSWORD = "open_sesame"
+MASTER = "mover"
+
+
+def missing(what: str) -> None:
+    """Skip, or fail where every server is promised to be there."""
+    if os.environ.get("CI"):
+        pytest.fail(f"{what} is not installed, and CI promises it")
+    pytest.skip(f"{what} is not installed")
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
+
+
+def _wait_for(port: int, process: subprocess.Popen[bytes], log: Callable[[], str]) -> None:
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise RuntimeError(f"the server ended with {process.returncode}: {log()}")
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1) as sock:
+            sock.settimeout(5)
+            if sock.recv(64).startswith(b"* "):
+                return
+        time.sleep(0.02)
+    raise RuntimeError(f"the server does not answer: {log()}")
+
+
+def plain_user() -> pwd.struct_passwd:
+    """Who runs the servers: this user, or nobody when this is root."""
+    return pwd.getpwnam("nobody") if os.getuid() == 0 else pwd.getpwuid(os.getuid())
+
+
+def as_plain_user() -> Callable[[], None] | None:
+    if os.getuid() != 0:
+        return None
+    user = plain_user()
+
+    def drop() -> None:
+        os.setgroups([])
+        os.setgid(user.pw_gid)
+        os.setuid(user.pw_uid)
+
+    return drop
+
+
+@dataclass
+class Server:
+    """A running server. separator: of its names; any: whether every name and password pair opens a mailbox of its own."""
+
+    name: str
+    port: int
+    separator: str
+    process: subprocess.Popen[bytes]
+    folder: Path
+    user: str = ""  # the only one, when there is only one
+    prefix: str = ""
+    restart: Callable[[], None] = field(default=lambda: None)
+    _numbers: Any = field(default_factory=itertools.count)
+
+    def new_user(self) -> str:
+        return self.user or f"user{os.getpid()}x{next(self._numbers)}"
+
+    def raw(self, user: str) -> imapclient.IMAPClient:
+        """A client of its own, to put things in and look at them."""
+        client = imapclient.IMAPClient("127.0.0.1", self.port, ssl=False, timeout=60)
+        client._imap.debug = 0
+        client.socket().setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        client.login(user, PASSWORD)
+        client.normalise_times = False
+        return client
+
+    def name_of(self, path: FolderPath) -> str:
+        if len(path) == 1 and path[0] == "Inbox":
+            return "INBOX"
+        parts = ["INBOX" if n == 0 and part == "Inbox" else part for n, part in enumerate(path)]
+        return self.separator.join(parts)
+
+    def stop(self) -> None:
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(10)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+
+
+# ------------------------------------------------------------------- Dovecot
+
+DOVECOT = """
+base_dir = {folder}/base
+state_dir = {folder}/state
+log_path = {folder}/log
+protocols = imap
+listen = 127.0.0.1
+ssl = no
+disable_plaintext_auth = no
+auth_mechanisms = plain login
+auth_master_user_separator = *
+default_internal_user = {user}
+default_internal_group = {group}
+default_login_user = {user}
+first_valid_uid = 1
+first_valid_gid = 1
+mail_uid = {uid}
+mail_gid = {gid}
+mail_location = {store}:{folder}/mail/%u:LAYOUT=index
+mail_fsync = {fsync}
+imap_capability = {capability}
+passdb {{
+  driver = static
+  master = yes
+  args = user={master} password={password}
+  result_success = continue
+}}
+passdb {{
+  driver = static
+  args = password={password}
+}}
+userdb {{
+  driver = static
+  args = uid={uid} gid={gid} home={folder}/home/%u
+}}
+namespace inbox {{
+  inbox = yes
+  separator = "{separator}"
+  mailbox Outgoing {{
+    special_use = \\Sent
+    auto = subscribe
+  }}
+}}
+service anvil {{
+  chroot =
+}}
+service stats {{
+  chroot =
+}}
+service imap-login {{
+  chroot =
+  service_count = 0
+  process_min_avail = 1
+  client_limit = 2000
+  inet_listener imap {{
+    port = {port}
+  }}
+  inet_listener imaps {{
+    port = 0
+  }}
+}}
+service imap {{
+  process_limit = 400
+  service_count = {reuse}
+}}
+protocol imap {{
+  mail_max_userip_connections = 200
+  imap_max_line_length = 1M
+}}
+"""
+
+
+def dovecot(
+    folder: Path, *, separator: str = "|", store: str = "sdbox", capability: str = "", fsync: str = "never"
+) -> Server:
+    """Start Dovecot in a folder that the unprivileged user may enter. Every user name is a mailbox of its own."""
+    if shutil.which("dovecot") is None:
+        missing("Dovecot (dovecot-imapd)")
+    user = plain_user()
+    port = free_port()
+    config = folder / "dovecot.conf"
+    config.write_text(
+        DOVECOT.format(
+            folder=folder,
+            user=user.pw_name,
+            group=_group(user.pw_gid),
+            uid=user.pw_uid,
+            gid=user.pw_gid,
+            store=store,
+            fsync=fsync,
+            capability=capability,
+            master=MASTER,
+            password=PASSWORD,
+            separator=separator,
+            port=port,
+            reuse=100,
+        ).replace("imap_capability = \n", ""),
+        encoding="utf-8",
+    )
+    _give(folder, user)
+
+    def start() -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            ["dovecot", "-F", "-c", str(config)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            preexec_fn=as_plain_user(),
+            start_new_session=True,
+        )
+
+    def log() -> str:
+        file = folder / "log"
+        return file.read_text("utf-8", "replace")[-2000:] if file.exists() else ""
+
+    process = start()
+    _wait_for(port, process, log)
+    server = Server("dovecot", port, separator, process, folder)
+
+    def restart() -> None:
+        """Kill it with all its processes, as a power cut would, and start it again."""
+        os.killpg(server.process.pid, signal.SIGKILL)
+        server.process.wait()
+        shutil.rmtree(folder / "base", ignore_errors=True)
+        server.process = start()
+        _wait_for(port, server.process, log)
+
+    server.restart = restart
+    return server
+
+
+def _group(gid: int) -> str:
+    import grp
+
+    return grp.getgrgid(gid).gr_name
+
+
+def _give(folder: Path, user: pwd.struct_passwd) -> None:
+    if os.getuid() == 0:
+        for path in [folder, *folder.rglob("*")]:
+            os.chown(path, user.pw_uid, user.pw_gid)
+
+
+@contextlib.contextmanager
+def short_folder(prefix: str) -> Any:
+    """A folder with a short name (sockets have names of 107 octets at most) that any user may pass through."""
+    folder = Path(tempfile.mkdtemp(prefix=prefix, dir="/tmp" if os.path.isdir("/tmp") else None))
+    folder.chmod(0o755)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+# --------------------------------------------------------------------- pymap
+
+
+def pymap(folder: Path) -> Server:
+    try:
+        import pymap as module
+    except ImportError:
+        missing("pymap")
+    del module
+    port = free_port()
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            # Half a million rounds of hashing for every sign-in is not what these tests are about.
+            "from pysasl.hashing import BuiltinHash; BuiltinHash.__init__.__kwdefaults__['rounds'] = 1;"
+            "from pymap.main import main; main()",
+            *("--host", "127.0.0.1", "--port", str(port), "--no-tls"),
+            *("--no-service", "admin", "dict", "--demo-data", "--demo-user", "ada"),
+            *("--demo-password", PASSWORD),
+        ],
+        stdout=subprocess.DEVNULL,
+        stderr=(folder / "log").open("wb"),
+        cwd=folder,
+    )
+    _wait_for(port, process, lambda: (folder / "log").read_text("utf-8", "replace")[-2000:])
+    return Server("pymap", port, "/", process, folder, user="ada")
+
+
+# ------------------------------------------------------------------ mailboxes
+
+
+class Purse:
+    def reveal(self, reference: str, *, what: str) -> str:
+        return {"env:PASSWORD": PASSWORD, "env:WRONG": "no such word"}[reference]
+
+
+class SystemClock:
+    def now(self) -> float:
+        return time.time()
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        raise AssertionError("an adapter never sleeps")
+
+
+def endpoint(server: Server, **more: Any) -> Endpoint:
+    given: dict[str, Any] = {
+        "name": "mail",
+        "kind": "imap",
+        "url": f"imap://127.0.0.1:{server.port}",
+        "username": "any",
+        "secret": "env:PASSWORD",
+        "limits": Limits(timeout_s=30),
+    }
+    options = {"options": {**more.pop("options", {})}}
+    return Endpoint(**{**given, **options, **more})
+
+
+def client_of(server: Server, **more: Any) -> ImapClient:
+    return ImapClient(endpoint(server, **more), Context(SystemClock(), Purse()))
+
+
+def box(user: str) -> Mailbox:
+    return Mailbox("mail", user, login=user, secret="env:PASSWORD")
+
+
+def empty(server: Server, user: str) -> None:
+    """As new: no message, no folder but INBOX. Needed where there is one user only."""
+    raw = server.raw(user)
+    names = sorted((name for _, _, name in raw.list_folders() if name.upper() != "INBOX"), key=len)
+    for name in reversed(names):
+        with contextlib.suppress(imapclient.exceptions.IMAPClientError):
+            raw.delete_folder(name)
+    raw.select_folder("INBOX")
+    uids = raw.search()
+    if uids:
+        raw.delete_messages(uids)
+        raw.expunge()
+    raw.logout()
+
+
+def put(raw: imapclient.IMAPClient, server: Server, sample: Sample) -> None:
+    name = server.name_of(sample.path)
+    make(raw, server, sample.path)
+    flags = [word for word, on in ((b"\\Seen", sample.seen), (b"\\Draft", sample.draft)) if on]
+    raw.append(name, sample.mime(), flags, sample.received)
+
+
+def make(raw: imapclient.IMAPClient, server: Server, path: FolderPath) -> None:
+    for depth in range(1, len(path) + 1):
+        name = server.name_of(path[:depth])
+        with contextlib.suppress(imapclient.exceptions.IMAPClientError):
+            if not raw.folder_exists(name):
+                raw.create_folder(name)
+
+
+def seeded(
+    server: Server,
+    samples: Sequence[Sample],
+    folders: Sequence[FolderPath],
+    page_items: int | None,
+    closing: contextlib.ExitStack,
+    **options: str,
+) -> Seeded:
+    """The contract's mailbox on a real server."""
+    user = server.new_user()
+    if server.user:
+        empty(server, user)
+    raw = server.raw(user)
+    closing.callback(raw.shutdown)
+    for path in folders:
+        make(raw, server, path)
+    for sample in samples:
+        put(raw, server, sample)
+    if page_items:
+        options["page_items"] = str(page_items)
+    client = client_of(server, options=options)
+    closing.callback(client.close)
+
+    def find(sample: Sample) -> list[int]:
+        raw.select_folder(server.name_of(sample.path))
+        found = raw.fetch(raw.search(), ["BODY.PEEK[HEADER.FIELDS (SUBJECT)]"])
+        want = f"Subject: {sample.subject}".encode()
+        return [
+            uid for uid, data in found.items() if want in data[b"BODY[HEADER.FIELDS (SUBJECT)]"].splitlines()
+        ]
+
+    def change(sample: Sample) -> None:
+        uids = find(sample)
+        (raw.add_flags if sample.seen else raw.remove_flags)(uids, [b"\\Seen"])
+        raw.unselect_folder() if raw.has_capability("UNSELECT") else raw.close_folder()
+
+    def delete(sample: Sample) -> None:
+        uids = find(sample)[:1]
+        raw.delete_messages(uids)
+        raw.expunge()
+        raw.unselect_folder() if raw.has_capability("UNSELECT") else raw.close_folder()
+
+    return Seeded(
+        client.source(box(user)),
+        lambda: client.source(box(user)),
+        lambda sample: put(raw, server, sample),
+        change,
+        delete,
+    )
