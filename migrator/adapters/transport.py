@@ -27,6 +27,7 @@ import base64
 import http.client
 import io
 import os
+import re
 import select
 import socket
 import ssl
@@ -37,6 +38,7 @@ import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Protocol
 from urllib.parse import unquote, urlsplit
 from urllib.request import (  # type: ignore[attr-defined]
@@ -537,6 +539,11 @@ class _Target:
         return name if self.port == (443 if self.secure else 80) else f"{name}:{self.port}"
 
 
+_UNESCAPED = re.compile(r"[\x00-\x20\x7f]")
+_BREAKS = re.compile(r"[\r\n\0]")
+
+
+@lru_cache(maxsize=512)  # one import URL serves thousands of requests
 def _target_of(url: str) -> _Target:
     parts = urlsplit(url)
     try:
@@ -549,7 +556,7 @@ def _target_of(url: str) -> _Target:
     path = parts.path or "/"
     if parts.query:
         path += "?" + parts.query
-    if not path.isascii() or any(c <= " " or c == "\x7f" for c in path):
+    if not path.isascii() or _UNESCAPED.search(path):
         raise NotSent(f"{parts.hostname}: a URL with characters that must be escaped", kind="url")
     return _Target(secure, parts.hostname, port or (443 if secure else 80), path)
 
@@ -610,7 +617,9 @@ class Transport:
         with self._lock:
             if self._closed:
                 raise NotSent("the transport is closed", kind="closed")
-            pool = self._pools.setdefault(key, _Pool())
+            pool = self._pools.get(key)
+            if pool is None:
+                pool = self._pools[key] = _Pool()
         conn = self._take(pool)
         reused = conn is not None
         while True:
@@ -792,7 +801,7 @@ class Transport:
             with self._lock:
                 jar = "; ".join(f"{name}={value}" for name, value in pool.cookies.items())
             lines.append(f"Cookie: {jar}")
-        if any("\r" in line or "\n" in line or "\0" in line for line in lines):
+        if any(map(_BREAKS.search, lines)):
             raise NotSent(f"{conn.host}: a header field with a line break", host=conn.host, kind="url")
         try:
             head = "\r\n".join([f"{method} {path} HTTP/1.1", *lines, "", ""]).encode("iso-8859-1")
