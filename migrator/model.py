@@ -189,6 +189,7 @@ class Item:
     notes: tuple[str, ...] = ()  # what a conversion could not carry
     origin: str = ""  # e.g. "ews 15.1", "synthetic": which canary verdict speaks for it
     path: Path | None = None  # the way that `store` takes it; None is the plain one of its format
+    spoilt: Exception | SkipReason | None = None  # why the content is not in the format that was asked for
 
 
 @dataclass(frozen=True, slots=True)

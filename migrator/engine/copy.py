@@ -39,7 +39,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from migrator.engine import pool
-from migrator.engine.decide import BY_SETTINGS, Rules, Send, decide, is_due, skip_reason
+from migrator.engine.decide import BY_SETTINGS, Rules, Send, completed, decide, is_due, skip_reason
 from migrator.engine.doubt import Evidence, Found, Wanted, look, match, of_entry, of_ref
 from migrator.engine.tools import Tools, error_of
 from migrator.errors import (
@@ -56,7 +56,7 @@ from migrator.events import FolderFinished, FolderStarted, Settled
 from migrator.formats.fingerprint import fingerprint
 from migrator.interfaces import Source, Target
 from migrator.ledger import Entry, FolderRow, Lease, Ticket
-from migrator.model import Checkpoint, Folder, Format, Item, ItemRef, Job, Outcome, Page, State
+from migrator.model import Checkpoint, Folder, Format, Item, ItemRef, Job, Outcome, Page, SkipReason, State
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ DOUBT_PAUSES_S = (10.0, 60.0)
 """Before an item that was in doubt and not found is sent again: an outage is not met with every item at full speed."""
 UNKNOWN_SIZE = 64 << 10
 FOLDER_GONE = "folder_gone"
-"""Code of the JobError with which a target says that a folder which it had is there no more."""
+"""Code of the JobError with which a side says that a folder which it had is there no more."""
 
 
 class Halt(Exception):
@@ -184,8 +184,11 @@ class MailboxCopy:
             for job_id, reason, _ in self._ledger.skipped_by_reason()
         )
 
-    def copy_folder(self, work: Work) -> None:
-        """Read one folder to its present end and put on its way what is new. Returns before all of it is stored."""
+    def copy_folder(self, work: Work) -> bool:
+        """Read one folder to its present end and put on its way what is new. Returns before all of it is stored.
+
+        False when the source says that this folder is not there any more.
+        """
         self._check()
         self._tools.emit(FolderStarted(self.job.id, work.folder.path))
         self._leftovers(work)
@@ -206,6 +209,11 @@ class MailboxCopy:
                 after = work.checkpoint = None
                 self._ledger.forget_checkpoint(self.lease, work.folder.id)
                 continue
+            except JobError as error:
+                if error.code != FOLDER_GONE:
+                    raise
+                work.present = None
+                return False
             if not page.last and not page.refs and page.checkpoint == after:
                 raise JobError("the source's listing of a folder does not go on", code="no_progress")
             self._take(work, page)
@@ -213,6 +221,7 @@ class MailboxCopy:
             if page.last:
                 break
         work.present = None
+        return True
 
     def abandoned(self, folder_ids: Iterable[str]) -> dict[str, list[Entry]]:
         """Due entries of folders that the source lists no more: their items are asked for once more and then vanish."""
@@ -250,8 +259,8 @@ class MailboxCopy:
 
     def fail(self, error: BaseException) -> None:
         """Stop this mailbox. Called from any thread; the first error counts."""
-        if isinstance(error, Halt):
-            return
+        if isinstance(error, Halt) or (isinstance(error, Transient) and self._tools.stop.requested):
+            return  # a wait that a stop has cut short: what was under way stays open
         if not isinstance(error, MigratorError):
             log.error("job %s: %s", self.job.id, type(error).__name__, exc_info=error)
         with self._lock:
@@ -320,6 +329,7 @@ class MailboxCopy:
             return
         self._await_underway(refs)
         entries = self._ledger.entries(self.job.id, refs)
+        refs = completed(refs, entries)
         chosen = decide(refs, entries, self._rules)
         if self._tried:  # what has failed a moment ago is not tried again by the same run
             chosen.send = [s for s in chosen.send if self._tried.get(s.ref.id) != s.ref.version]
@@ -423,6 +433,9 @@ class MailboxCopy:
                     result.content.release()
                     error = ItemError("the source gave no content for this item", code="empty_content")
                     outcomes.append(Outcome(send.ref, State.FAILED, error=error))
+                elif result.format not in self._target.traits.accepts:
+                    result.content.release()
+                    outcomes.append(_unwanted(send.ref, result))
                 else:
                     parcels.append((send, result))
             actual = sum(item.content.size for _, item in parcels)
@@ -916,6 +929,16 @@ def _outage(side: str, error: MigratorError) -> JobError:
         code=error.code,
         remedy=error.remedy or f"Run the same command again when the {side} answers.",
     )
+
+
+def _unwanted(ref: ItemRef, item: Item) -> Outcome:
+    """Read in a form that the target does not take, because the right one could not be had: what counts is why not."""
+    if isinstance(item.spoilt, SkipReason):
+        return Outcome(ref, State.SKIPPED, reason=item.spoilt, notes=item.notes)
+    error = item.spoilt or ItemError(
+        f"the source gave this item as {item.format.value}, which the target does not take", code="format"
+    )
+    return Outcome(ref, State.FAILED, error=error, notes=item.notes)
 
 
 def _printed(ref: ItemRef) -> ItemRef:

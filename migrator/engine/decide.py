@@ -16,7 +16,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from migrator.ledger.records import Entry
 from migrator.model import ItemRef, Kind, Outcome, SkipReason, State
@@ -78,6 +78,24 @@ def decide(refs: Sequence[ItemRef], entries: Mapping[str, Entry], rules: Rules) 
         elif entry.state is State.FAILED and is_due(entry, rules.settings, ref.version):
             _fresh(ref, entry, rules, chosen)
     return chosen
+
+
+def completed(refs: Sequence[ItemRef], entries: Mapping[str, Entry]) -> tuple[ItemRef, ...]:
+    """Change records that tell of the read state alone (`traits["change"] == "read_flag"`) get the rest from the ledger.
+
+    Of an item that is not known the ref stays as it was told: it is new, and little is known of it.
+    """
+    return tuple(
+        replace(
+            entries[ref.id].ref(ref.folder),
+            version=ref.version or entries[ref.id].version,
+            seen=ref.seen,
+            traits=ref.traits,
+        )
+        if ref.traits.get("change") == "read_flag" and ref.id in entries
+        else ref
+        for ref in refs
+    )
 
 
 def is_due(entry: Entry, settings: RunSettings, version: str = "") -> bool:

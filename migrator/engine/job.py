@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from migrator.engine.copy import Halt, MailboxCopy, Work
 from migrator.engine.decide import Rules
 from migrator.engine.tools import Tools, error_of
-from migrator.errors import ItemError, JobError, MigratorError, RunError, UserError
-from migrator.events import FoldersListed
+from migrator.errors import ItemError, JobError, MigratorError, RunError, Transient, UserError
+from migrator.events import FoldersListed, Notice
 from migrator.interfaces import Probe, Source, Target
 from migrator.ledger import FolderRow, Lease
 from migrator.model import Folder, Format, Job, Kind, SkipReason
 from migrator.plan.filters import decide_folder, roles_of
-from migrator.plan.folders import Place
+from migrator.plan.folders import Place, path_text
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +39,7 @@ def migrate(job: Job, lease: Lease, tools: Tools, watch: Callable[[MailboxCopy],
     error: MigratorError | None = None
     copy: MailboxCopy | None = None
     complete = False
+    refused: list[Folder] = []
     opened: list[Source | Target] = []
     try:
         source = tools.open_source(job)
@@ -48,10 +49,14 @@ def migrate(job: Job, lease: Lease, tools: Tools, watch: Callable[[MailboxCopy],
         rules = check_pair(job, lease, source, target, tools)
         copy = MailboxCopy(job, lease, source, target, tools, rules, common_format(source, target))
         watch(copy)
-        _walk(job, lease, source, target, tools, copy)
+        refused = _walk(job, lease, source, target, tools, copy)
         complete = True
     except Halt:
         complete = False
+    except Transient as raised:
+        # A wait for the server that was cut short by a stop is the stop, not a failure of the server's.
+        if not tools.stop.requested:
+            error = raised
     except (JobError, RunError, UserError) as raised:
         error = raised
     except Exception as raised:
@@ -77,7 +82,11 @@ def migrate(job: Job, lease: Lease, tools: Tools, watch: Callable[[MailboxCopy],
             "stopped", "interrupted", "interrupted", "run the same command again: it goes on from here"
         )
     failed = sum(items for job_id, _, items in tools.ledger.failed_by_code() if job_id == job.id)
-    return Ended("partial", "items_failed", f"{failed} items failed") if failed else Ended("done")
+    if failed:
+        return Ended("partial", "items_failed", f"{failed} items failed")
+    if refused:
+        return Ended("partial", "folder_refused", f"the target will not have {len(refused)} folders")
+    return Ended("done")
 
 
 def check_pair(job: Job, lease: Lease, source: Source, target: Target, tools: Tools) -> Rules:
@@ -148,7 +157,10 @@ def common_format(source: Source, target: Target) -> Format:
     )
 
 
-def _walk(job: Job, lease: Lease, source: Source, target: Target, tools: Tools, copy: MailboxCopy) -> None:
+def _walk(
+    job: Job, lease: Lease, source: Source, target: Target, tools: Tools, copy: MailboxCopy
+) -> list[Folder]:
+    """Returns the folders that the target will not have."""
     ledger, settings = tools.ledger, tools.settings
     rows = {row.source_id: row for row in ledger.folders(job.id)}
     folders = source.folders()
@@ -158,20 +170,64 @@ def _walk(job: Job, lease: Lease, source: Source, target: Target, tools: Tools, 
     skips = {folder.id: decide_folder(folder, settings, roles) for folder in folders}
     taken = [folder for folder in folders if skips[folder.id] is None]
     tools.emit(FoldersListed(job.id, len(taken), *_sums(taken)))
-    places = _Places(folders, target, tools)
+    # All of them before the first is read: what is cut off then still knows how much there was.
     for folder in folders:
-        row = rows.get(folder.id)
-        skip = skips[folder.id]
-        if skip is not None:
-            if _changed(folder, row, skip):
-                ledger.put_folder(lease, folder, None, skipped=skip)
-            continue
-        copy.copy_folder(_work(folder, row, lease, tools, places))
+        if _changed(folder, rows.get(folder.id), skips[folder.id]):
+            ledger.put_folder(lease, folder, None, skipped=skips[folder.id])
+    _forget_totals(lease, rows, folders, tools)
+    places = _Places(folders, target, tools)
+    refused: list[Folder] = []
+    for folder in taken:
+        work = _work(folder, rows.get(folder.id), lease, tools, places)
+        if work.refusal is not None:
+            refused.append(folder)
+            _tell_refusal(job, folder, work.refusal, tools)
+        if not copy.copy_folder(work):
+            _see_that_it_went(job, lease, folder, rows.get(folder.id), source, tools)
     for folder_id in copy.abandoned([folder.id for folder in folders]):
         row = rows[folder_id]
         gone = Folder(row.source_id, row.path, row.kind, row.folder_class)
         work = Work(gone, _known_target(row), row, mark=row.mark, marked=row.mark is not None)
         copy.resend(work)
+    return refused
+
+
+def _tell_refusal(job: Job, folder: Folder, refusal: ItemError, tools: Tools) -> None:
+    """A folder that the target will not have is told, also when nothing is in it that could fail."""
+    name = path_text(folder.path)
+    tools.emit(Notice("warning", f"folder {name!r} was refused by the target: {refusal.message}", job.id))
+    tools.ledger.add_incident(job.id, "folder_refused", f"{name}: {refusal.message}")
+
+
+def _see_that_it_went(
+    job: Job, lease: Lease, folder: Folder, row: FolderRow | None, source: Source, tools: Tools
+) -> None:
+    """A folder was not there any more when it was to be read. If it is still listed, that was no deletion."""
+    folders = source.folders()
+    refuse_emptiness(job, folders, tools)
+    if any(one.id == folder.id for one in folders):
+        raise JobError(
+            f"the source lists the folder {path_text(folder.path)!r} and does not let it be read",
+            code="folder_gone",
+            remedy="Check the rights on this folder, then run the same command again.",
+        )
+    tools.ledger.put_folder(lease, replace(folder, total=None, size=None), None)
+    name = path_text(folder.path)
+    tools.emit(
+        Notice("warning", f"folder {name!r} was deleted at the source while it was to be read", job.id)
+    )
+    tools.ledger.add_incident(job.id, "folder_gone", name)
+
+
+def _forget_totals(
+    lease: Lease, rows: Mapping[str, FolderRow], folders: Sequence[Folder], tools: Tools
+) -> None:
+    """A folder that is not listed any more holds nothing that is still to come."""
+    listed = {folder.id for folder in folders}
+    for row in rows.values():
+        if row.source_id not in listed and row.total is not None:
+            gone = Folder(row.source_id, row.path, row.kind, row.folder_class, row.role)
+            tools.ledger.put_folder(lease, gone, None, skipped=row.skipped)
 
 
 class _Places:
@@ -195,8 +251,6 @@ class _Places:
 def _work(folder: Folder, row: FolderRow | None, lease: Lease, tools: Tools, places: _Places) -> Work:
     ledger = tools.ledger
     if row is not None and row.target_id:
-        if _changed(folder, row, None):
-            ledger.put_folder(lease, folder, None)
         return Work(
             folder,
             _known_target(row),
@@ -212,7 +266,8 @@ def _work(folder: Folder, row: FolderRow | None, lease: Lease, tools: Tools, pla
         target = places.ensure(folder)
     except ItemError as error:
         refusal = error
-    ledger.put_folder(lease, folder, target)
+    if target is not None:
+        ledger.put_folder(lease, folder, target)
     return Work(
         folder,
         target,

@@ -320,8 +320,16 @@ def _folder(row: BalanceRow) -> FolderLine:
             octets=row.octets,
             octets_copied=row.octets_copied,
         ),
-        left_out=skip_of(row.folder_skipped).title if row.folder_skipped is not None else "",
+        left_out=_left_out(row),
     )
+
+
+def _left_out(row: BalanceRow) -> str:
+    if row.folder_skipped is not None:
+        return skip_of(row.folder_skipped).title
+    if row.listed and not row.target_path:
+        return remedy_of("folder_refused").title
+    return ""
 
 
 def _skips(reasons: Mapping[str, int]) -> tuple[SkipLine, ...]:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lxml import etree
 
@@ -365,6 +365,8 @@ class Exporter:
                     result = Outcome(refs[n], State.SKIPPED, reason=why)
                 elif isinstance(why, ItemError):
                     result = Outcome(refs[n], State.FAILED, error=why)
+            elif isinstance(result, Item):
+                result = replace(result, spoilt=why)
             results[n] = result
 
     def _quietly(self, refs: Sequence[ItemRef], call: Call) -> list[Got]:
@@ -445,8 +447,6 @@ def _unless_nothing(results: list[Result]) -> list[Result]:
 
 
 def _without_version(ref: ItemRef) -> ItemRef:
-    from dataclasses import replace
-
     return replace(ref, version="")
 
 
