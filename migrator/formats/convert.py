@@ -1,7 +1,8 @@
 """Items between formats, for the place between a source and a target that do not speak the same one.
 
 A converted item keeps its ref (with the new size), tells in `notes` what the new form could not carry, and is marked with the
-origin whose canary verdict speaks for it: a stream made here is "synthetic", no server wrote it.
+origin whose canary verdict speaks for it: a stream made here is "synthetic", no server wrote it. Without options of the caller's own,
+text/calendar parts become meetings and meetings text/calendar parts.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import replace
 
 import pybase64
 
-from migrator.formats import mime
+from migrator.formats import calendar, mime
 from migrator.formats.content import MemoryContent
 from migrator.formats.errors import FormatError
 from migrator.mapi import fasttransfer
@@ -27,11 +28,16 @@ def mime_to_fts(item: Item, options: mime.ReadOptions | None = None) -> Item:
     """A mail as base64 of an item stream. Raises FormatError, fasttransfer.WriteError (both ItemErrors)."""
     if item.format is not Format.MIME:
         raise FormatError(f"{item.format.value} where MIME was expected", code="format_unsupported")
-    raw = b"".join(item.content.pieces())
+    pieces = item.content.pieces()
+    raw = pieces[0] if len(pieces) == 1 and isinstance(pieces[0], bytes) else b"".join(pieces)
     converted = mime.to_tree(
-        raw, flags=item.flags, received=item.ref.received, keywords=item.categories, options=options
+        raw,
+        flags=item.flags,
+        received=item.ref.received,
+        keywords=item.categories,
+        options=options or mime.ReadOptions(calendar=calendar.messages_of),
     )
-    del raw
+    del raw, pieces
     return tree_to_fts(item, converted.message, converted.notes)
 
 
@@ -56,7 +62,7 @@ def tree_to_fts(item: Item, message: Message, notes: Iterable[str] = ()) -> Item
 def fts_to_mime(item: Item, options: mime.WriteOptions | None = None) -> Item:
     """An item stream as a mail. Raises FormatError, fasttransfer.StreamError (both ItemErrors)."""
     message = tree_of(item)
-    written = mime.from_tree(message, options=options)
+    written = mime.from_tree(message, options=options or mime.WriteOptions(calendar=calendar.octets_of))
     content = MemoryContent(written.pieces)
     return replace(
         item,

@@ -302,7 +302,7 @@ class _Reader:
             mime = root.kind
             item_class = "IPM.Note.SMIME.MultipartSigned"
         else:
-            decoded = transfer.decode(root.octets, root.encoding)
+            decoded = _decoded(root)
             self.note(decoded.fault)
             data = decoded.octets
             words = [root.kind] + [
@@ -322,7 +322,7 @@ class _Reader:
     # TNEF and calendar
 
     def unpack(self, message: Message, part: Part) -> bool:
-        octets = transfer.decode(part.octets, part.encoding).octets
+        octets = _decoded(part).octets
         try:
             unpacked = tnef.read(octets)
         except FormatError:
@@ -343,7 +343,7 @@ class _Reader:
         read = self._options.calendar
         if part is None or read is None:
             return
-        decoded = transfer.decode(part.octets, part.encoding).octets
+        decoded = _decoded(part).octets
         text = charsets.decode(decoded, part.parameters.get("charset", "") or "utf-8").text
         try:
             items = read(text.encode("utf-8", "replace"))
@@ -433,7 +433,17 @@ class _Reader:
                     found = found[: max(0, 20_000 - len(people))]
                 people += [_recipient(person, kind) for person in found]
         if people:
-            message.recipients[:] = people  # those of a TNEF or calendar part tell less than the header does
+            # Those of a TNEF or calendar part tell less than the header does; but some attendees stand in the part alone.
+            known = {row.text(p.PidTagEmailAddress).lower() for row in people}
+            attendees = [
+                row
+                for row in message.recipients
+                if (address := row.text(p.PidTagSmtpAddress) or row.text(p.PidTagEmailAddress)).lower()
+                not in known
+                and "@" in address
+                and not row.integer(p.PidTagRecipientFlags) & 2  # the organiser
+            ]
+            message.recipients[:] = [*people, *attendees]
         for index, row in enumerate(message.recipients):
             row.set(p.PidTagRowid, INT32, index)
         replies = [a for value in root.all("reply-to") for a in headers.addresses(value, hint)]
@@ -542,7 +552,7 @@ class _Reader:
             values.set(p.PidTagNativeBody, INT32, 1)
 
     def body_octets(self, part: Part) -> tuple[bytes, str]:
-        decoded = transfer.decode(part.octets, part.encoding)
+        decoded = _decoded(part)
         self.note(decoded.fault)
         octets = decoded.octets
         if decoded.tail:  # what a list server put behind the base64 is text that its readers saw
@@ -603,7 +613,7 @@ class _Reader:
             values.set(p.PidTagAttachMimeTag, STRING, "message/rfc822")
             name = name or f"ATT{number:05d}.eml"
         else:
-            decoded = transfer.decode(part.octets, part.encoding)
+            decoded = _decoded(part)
             self.note(decoded.fault)
             data = decoded.octets
             if part.kind.startswith("text/") and (charset := part.parameters.get("charset")):
@@ -620,7 +630,7 @@ class _Reader:
         if part.children:
             root = part.children[0]
         else:  # encoded, against RFC 2046 5.2.1, but seen
-            octets = transfer.decode(part.octets, part.encoding).octets
+            octets = _decoded(part).octets
             if not octets.strip():
                 return None
             root = split(octets, self._options.limits)
@@ -645,7 +655,7 @@ class _Reader:
         )
         notice = next((c for c in root.children if c.kind.endswith("disposition-notification")), None)
         if status is not None and kind in ("", "delivery-status"):
-            octets = transfer.decode(status.octets, status.encoding).octets[:65_536].lower()
+            octets = _decoded(status).octets[:65_536].lower()
             actions = set(re.findall(rb"(?m)^action:[ \t]*([a-z]+)", octets))
             if b"failed" in actions:
                 values.set(p.PidTagMessageClass, STRING, "REPORT.IPM.Note.NDR")
@@ -654,7 +664,7 @@ class _Reader:
             elif actions & {b"delivered", b"relayed", b"expanded"}:
                 values.set(p.PidTagMessageClass, STRING, "REPORT.IPM.Note.DR")
         elif notice is not None and kind in ("", "disposition-notification"):
-            octets = transfer.decode(notice.octets, notice.encoding).octets[:65_536].lower()
+            octets = _decoded(notice).octets[:65_536].lower()
             found = re.search(rb"(?m)^disposition:[^\r\n]*;[ \t]*([a-z]+)", octets)
             if found is not None:
                 deleted = found[1] in (b"deleted", b"failed", b"denied")
@@ -735,6 +745,10 @@ def _secured(root: Part) -> str:
     if root.kind in ("application/pkcs7-mime", "application/x-pkcs7-mime"):
         return "opaque"
     return ""
+
+
+def _decoded(part: Part) -> transfer.Octets:
+    return transfer.decode(part.raw, part.encoding, part.body, part.end)
 
 
 def _field_octets(part: Part, name: str) -> bytes:

@@ -23,12 +23,17 @@ class Octets(NamedTuple):
     )
 
 
-def decode(octets: bytes, encoding: str) -> Octets:
-    """What the encoded body stands for; damaged content as far as it can be read."""
+def decode(raw: bytes, encoding: str, start: int = 0, end: int | None = None) -> Octets:
+    """What the encoded body raw[start:end] stands for; damaged content as far as it can be read.
+
+    Offsets spare large attachments a copy: only what comes out is new.
+    """
+    stop = len(raw) if end is None else end
+    if encoding == "base64":
+        return _base64(raw, start, stop)
+    octets = raw[start:stop]
     if encoding in ("", "7bit", "8bit", "binary", "7-bit", "8-bit", "none"):
         return Octets(octets)
-    if encoding == "base64":
-        return _base64(octets)
     if encoding == "quoted-printable":
         return Octets(binascii.a2b_qp(octets))
     if encoding in ("x-uuencode", "uuencode", "x-uue", "uue"):
@@ -36,22 +41,22 @@ def decode(octets: bytes, encoding: str) -> Octets:
     return Octets(octets, "encoding_unknown")
 
 
-def _base64(octets: bytes) -> Octets:
-    first_line = octets.lstrip(b"\r\n")[:200].partition(b"\n")[0].rstrip(b" \t\r")
+def _base64(raw: bytes, start: int, stop: int) -> Octets:
+    first_line = raw[start : min(stop, start + 300)].lstrip(b"\r\n").partition(b"\n")[0].rstrip(b" \t\r")
     if b" " in first_line and len(first_line.translate(None, _ALPHABET)) * 20 > len(first_line):
-        return Octets(octets, "base64_damaged")  # a text that is not base64 at all
-    pad = octets.find(b"=")
-    if pad < 0 or not octets[pad:].strip(b"= \t\r\n"):
+        return Octets(raw[start:stop], "base64_damaged")  # a text that is not base64 at all
+    pad = raw.find(b"=", start, stop)
+    if pad < 0 or not raw[pad:stop].strip(b"= \t\r\n"):
         try:
-            return Octets(pybase64.b64decode(octets))
+            return Octets(pybase64.b64decode(memoryview(raw)[start:stop]))
         except (binascii.Error, ValueError):
-            return Octets(_lenient(octets), "base64_damaged")
+            return Octets(_lenient(raw[start:stop]), "base64_damaged")
     # Something stands behind the padding: more base64, or a text.
     end = pad
-    while octets[end : end + 1] == b"=":
+    while end < stop and raw[end] == 0x3D:
         end += 1
-    rest = octets[end:]
-    first = _lenient(octets[:pad])
+    rest = raw[end:stop]
+    first = _lenient(raw[start:pad])
     if all(_BASE64_LINE.match(line) for line in rest.split(b"\n")):
         more = [first]
         more += [_lenient(piece) for piece in re.split(rb"=+", rest) if piece.strip()]

@@ -421,7 +421,7 @@ class _Writer:
         return text.encode("utf-8", "replace"), "utf-8"
 
     def text_part(self, text: str, values: Properties, arrived: _Arrived) -> _Entity:
-        if "\0" in text or any("\ud800" <= c <= "\udfff" for c in text if c > "\ud7ff"):
+        if "\0" in text or (not text.isascii() and _SURROGATE.search(text)):
             self.note("text_repaired")
             text = text.replace("\0", "")
         text = re.sub(r"\r\n|\r|\n", "\r\n", text)
@@ -760,6 +760,7 @@ def _text_entity(kind: str, parameters: list[tuple[str, str]], octets: bytes) ->
 
 
 _ASCII: Final = bytes(range(128))
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
 def _named(key: str, name: str) -> list[tuple[str, str]]:
