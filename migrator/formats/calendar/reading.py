@@ -608,6 +608,8 @@ class _Event:
         own = self.context.owner
         is_mine = organizer is not None and own != "" and organizer.address.lower() == own
         response = 0
+        if method == "COUNTER" and len(attendees) == 1:
+            method = "REPLY"  # says who proposes; with several attendees only the mail around it does
         rows: list[Properties] = []
         if organizer is not None and method != "REPLY":
             rows.append(

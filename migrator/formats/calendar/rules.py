@@ -461,9 +461,12 @@ def plan(
     if rule.count is not None and len(known) < rule.count:
         rule = replace(rule, count=None)
         made.notes.append("recurrence_count_dropped")
+    endless = rule.until is None and rule.count is None
     for atoms in _candidates(rule, known[0]):
-        series = [one for atom in atoms if (one := _series(atom, known[0])) is not None]
-        if len(series) == len(atoms) and _proved(series, rule, known, without, made.notes):
+        found = [_series(atom, known[0]) for atom in atoms]
+        # Parts whose first instance lies behind the rule's end have no share in it.
+        series = [one for one in found if one is not None and (endless or one.start <= known[-1])]
+        if None not in found and _proved(series, rule, known, without, made.notes):
             if len(series) > 1:
                 made.notes.append("recurrence_split")
             made.series = series
@@ -471,7 +474,6 @@ def plan(
     listed = [moment for moment in known if moment not in without]
     made.singles += listed[:MOST_SINGLES]
     made.notes.append("recurrence_expanded")
-    endless = rule.until is None and rule.count is None
     if len(listed) > MOST_SINGLES or endless:
         made.notes.append("recurrence_cut")
     return made
@@ -696,8 +698,9 @@ def _finish(
         if alone and not left_out and p.occurrences == rule.count:
             p.end_type = R.END_AFTER
     end = R.local_time(p.end_date) if p.end_type != R.END_NEVER else None
-    latest: date = max(gone, default=date.min)
-    days = set(left_out) | gone & set(itertools.takewhile(latest.__ge__, days_of(p)))
+    latest: date = max(gone) if gone else date.min
+    own_days: list[date] = list(itertools.takewhile(lambda day: day <= latest, days_of(p)))
+    days = set(left_out) | (gone & set(own_days))
     p.deleted = sorted(
         R.minutes_of(datetime(day.year, day.month, day.day))
         for day in days

@@ -52,6 +52,7 @@ class _Zones:
     """Zones that the events name, by the TZID under which they are described."""
 
     used: dict[str, tuple[tzinfo, int, int]] = field(default_factory=dict)
+    days: str = ""
 
     def name(self, zone: tzinfo, year: int) -> str:
         key = getattr(zone, "key", "") or "Customized Time Zone"
@@ -94,6 +95,8 @@ def write_ics(messages: Sequence[Message]) -> Written:
     head.add("PRODID", PRODID)
     if method:
         head.add("METHOD", method)
+    if used.days:
+        head.text("X-WR-TIMEZONE", used.days)  # the zone whose midnights all-day events begin at
     for name, (zone, first, last) in used.used.items():
         _timezone(head, name, zone, first, last)
     tail = _Out()
@@ -285,6 +288,7 @@ def _span(
     last = end or _wall(event.end, event)
     if event.day:
         days = max((last.date() - first.date()).days, 1)
+        used.days = used.days or getattr(event.zone, "key", "")
         out.add("DTSTART", f"{first:%Y%m%d}", VALUE="DATE")
         out.add("DTEND", f"{first.date() + timedelta(days=days):%Y%m%d}", VALUE="DATE")
         return
@@ -421,7 +425,7 @@ def _exception(
     for key in _PER_INSTANCE:
         if key in own:
             merged.properties[key] = own[key]
-    if P.PidTagHtml in own or P.PidTagBody in own or P.PidTagRtfCompressed in own:
+    if entry.body or P.PidTagHtml in own or P.PidTagBody in own or P.PidTagRtfCompressed in own:
         for key in (P.PidTagHtml, P.PidTagBody, P.PidTagRtfCompressed):
             if key not in own:
                 merged.properties.pop(key, None)
@@ -642,7 +646,7 @@ def _people(message: Message, out: _Out, method: str, notes: Notes) -> None:
     meeting = p.integer(P.PidLidAppointmentStateFlags) & 1 or message.recipients
     if not meeting and not method:
         return
-    if method in ("REPLY", "COUNTER"):
+    if method == "REPLY" or (method == "COUNTER" and not organizers):
         answer = p.text(P.PidTagMessageClass).lower().rpartition(".")[2]
         replier = people.party(p, people.REPRESENTING) or people.party(p, people.SENDER)
         for row in message.recipients[:1]:

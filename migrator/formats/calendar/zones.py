@@ -68,16 +68,17 @@ class TurningZone(tzinfo):
         ordered = sorted(turns)
         self._utc = [moment for moment, _ in ordered]
         self._offsets = [before, *(offset for _, offset in ordered)]
-        # The wall time from which the new offset holds: the later of the two readings of the turning point, so that
-        # a time in a gap is read with the offset before it (RFC 5545 3.3.5).
-        self._wall = [
-            moment + max(old, new) for (moment, new), old in zip(ordered, self._offsets[:-1], strict=True)
-        ]
+        # Wall times from which the new offset holds. A time in a gap is read with the offset before it (RFC 5545 3.3.5),
+        # one that comes twice as its first; fold 1 is the other reading (PEP 495).
+        pairs = list(zip(self._utc, self._offsets[:-1], self._offsets[1:], strict=True))
+        self._wall = [moment + max(old, new) for moment, old, new in pairs]
+        self._wall_folded = [moment + min(old, new) for moment, old, new in pairs]
 
     def utcoffset(self, moment: datetime | None) -> timedelta:
         if moment is None:
             return self._offsets[-1]
-        return self._offsets[bisect_right(self._wall, moment.replace(tzinfo=None))]
+        walls = self._wall_folded if moment.fold else self._wall
+        return self._offsets[bisect_right(walls, moment.replace(tzinfo=None))]
 
     def dst(self, moment: datetime | None) -> timedelta:
         return _ZERO
@@ -87,7 +88,10 @@ class TurningZone(tzinfo):
 
     def fromutc(self, moment: datetime) -> datetime:
         plain = moment.replace(tzinfo=None)
-        return (plain + self._offsets[bisect_right(self._utc, plain)]).replace(tzinfo=self)
+        at = bisect_right(self._utc, plain)
+        wall = plain + self._offsets[at]
+        second = at > 0 and wall < self._wall[at - 1]
+        return wall.replace(tzinfo=self, fold=int(second))
 
 
 # Names ---------------------------------------------------------------------------------------------------------------
