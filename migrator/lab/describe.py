@@ -35,6 +35,7 @@ def facts_of(message: Message) -> Facts:
         categories=tuple(p.get(KEYWORDS) or ()),
         sender_name=p.text(0x0042) or p.text(0x0C1A),
         sender_address=p.text(0x5D02) or p.text(0x5D01) or p.text(0x0065) or p.text(0x0C1F),
+        flags=flags,
     )
 
 

@@ -469,6 +469,7 @@ class Bulk:
             base.categories,
             base.sender_name,
             base.sender_address,
+            base.flags,
         )
         self.filler.store.add_item(folder, recipe, facts=facts, modified=modified)
 

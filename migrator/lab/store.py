@@ -134,6 +134,7 @@ class Facts:
     categories: tuple[str, ...] = ()
     sender_name: str = ""
     sender_address: str = ""
+    flags: int = 0x8  # PidTagMessageFlags as the stream has it; `read` is what counts of its read bit
 
 
 class LabItem:

@@ -224,6 +224,20 @@ def test_item_rows(cloud: Cloud) -> None:
     assert (other.status, other.code) == (404, "ErrorItemNotFound")
 
 
+def test_listing_parses_no_stream(cloud: Cloud) -> None:
+    cloud.world.m365.keep_streams = False
+    cloud.fill(2)
+    wanted = "id eq 'Integer 0x0E07' or id eq 'String 0x0037'"
+    answer = cloud.get(
+        f"{cloud.base()}/folders/inbox/items?$expand=singleValueExtendedProperties($filter={wanted})"
+    )
+    rows = [
+        {one["id"]: one["value"] for one in row["singleValueExtendedProperties"]}
+        for row in answer.json["value"]
+    ]
+    assert [row["Integer 0xE07"] for row in rows] == ["1", "1"]
+
+
 def test_expand_shows_imported_properties_with_normalised_ids(cloud: Cloud) -> None:
     cloud.fill(1)
     wanted = (

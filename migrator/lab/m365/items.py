@@ -14,6 +14,7 @@ from itertools import islice
 from typing import Any
 
 from migrator.lab.changes import ChangeKind
+from migrator.lab.describe import READ as READ_FLAG
 from migrator.lab.http import Buffer, Response
 from migrator.lab.m365 import delta, errors, extended, odata
 from migrator.lab.m365.folders import extended_of
@@ -74,6 +75,10 @@ def _binary(item: LabItem, into: Properties) -> None:
         into.set(0x300B, 0x0102, item.facts.search_key)
 
 
+def _message_flags(item: LabItem, into: Properties) -> None:
+    into.set(0x0E07, INT32, item.facts.flags & ~READ_FLAG | (READ_FLAG if item.facts.read else 0))
+
+
 _FACTS: dict[Key, Any] = {
     0x001A: _text(0x001A, "item_class"),
     0x0037: _text(0x0037, "subject"),
@@ -81,6 +86,7 @@ _FACTS: dict[Key, Any] = {
     0x300B: _binary,
     0x0E06: _time(0x0E06, "received"),
     0x0039: _time(0x0039, "sent"),
+    0x0E07: _message_flags,
     0x0E08: lambda item, into: into.set(0x0E08, INT32, min(item.size, 2**31 - 1)),
     0x3008: lambda item, into: into.set(0x3008, TIME, item.modified),
     0x0E69: lambda item, into: into.set(0x0E69, 0x000B, item.facts.read),
