@@ -43,10 +43,11 @@ from migrator.events import Event, FoldersListed, JobFinished, JobStarted, Notic
 from migrator.interfaces import Client, Clock, Context, Emit, Finding, Secrets, Source, Target
 from migrator.ledger import Ledger
 from migrator.mapi.item import Message
-from migrator.model import Item, Job, Kind, Mailbox, Path
+from migrator.model import Format, Item, Job, Kind, Mailbox, Path
 from migrator.plan.folders import FolderRules
 from migrator.plan.rowsecrets import RowSecrets
 from migrator.settings import Endpoint, RunSettings
+from migrator.wrappers.convert import Convert, ConvertingSource
 from migrator.wrappers.dryrun import DryRunTarget
 from migrator.wrappers.governor import Governor
 from migrator.wrappers.retry import Patience, RetryingSource, RetryingTarget
@@ -75,7 +76,8 @@ class ProjectLike(Protocol):
 class Room:
     """Endpoints opened once, mailboxes dressed as often as wanted. Thread-safe; close it at the end.
 
-    A dressed mailbox, inside out: trace what truly crosses the wire, hold a slot, retry outside the slot.
+    A dressed mailbox, inside out: trace what truly crosses the wire, hold a slot, retry outside the slot; a source converts
+    outside of all that.
     """
 
     def __init__(
@@ -143,7 +145,7 @@ class Room:
         inner = self._client(box.endpoint).source(box)
         traced = TracedSource(inner, self._trace(box.endpoint))
         throttled = ThrottledSource(traced, self._governor(box.endpoint), _lane(box), job.id)
-        return RetryingSource(throttled, self._patient(box, job.id))
+        return ConvertingSource(RetryingSource(throttled, self._patient(box, job.id)), PAIRS, converter)
 
     def open_target(self, job: Job) -> Target:
         box = job.target
@@ -590,10 +592,20 @@ def _ledger_to_read(project: ProjectLike, clock: Clock | None) -> Ledger | None:
     return Ledger.open(project.ledger, clock=clock or SystemClock(), read_only=True)
 
 
+PAIRS = ((Format.FTS, Format.MIME),)
+"""What a source gives beyond its own formats: Exchange's streams as mail, for targets that take nothing else. The other
+direction is a path that the target must be asked about (`engine.routes`)."""
+
+
+def converter(of: Format, to: Format) -> Convert:
+    from migrator.formats.convert import CONVERTERS
+
+    return CONVERTERS[of, to]
+
+
 def as_stream(item: Item) -> Item:
     """An item of any source as an item stream. Raises ItemError for what cannot be one."""
     from migrator.formats.convert import CONVERTERS
-    from migrator.model import Format
 
     if item.format is Format.FTS:
         return item
