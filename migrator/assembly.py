@@ -27,6 +27,7 @@ from migrator.engine import pool
 from migrator.engine import run as running
 from migrator.engine.canary import Sung, sing
 from migrator.engine.job import words_of
+from migrator.engine.routes import as_stream
 from migrator.engine.sampling import Confidence
 from migrator.engine.stop import Stop, StoppableClock, SystemClock
 from migrator.engine.survey import MailboxSurvey, survey_mailbox
@@ -601,18 +602,6 @@ def converter(of: Format, to: Format) -> Convert:
     from migrator.formats.convert import CONVERTERS
 
     return CONVERTERS[of, to]
-
-
-def as_stream(item: Item) -> Item:
-    """An item of any source as an item stream. Raises ItemError for what cannot be one."""
-    from migrator.formats.convert import CONVERTERS
-
-    if item.format is Format.FTS:
-        return item
-    convert = CONVERTERS.get((item.format, Format.FTS))
-    if convert is None:
-        raise ItemError(f"no item stream can be made of {item.format.value}", code="format_unsupported")
-    return convert(item)
 
 
 def stream_compare() -> Compare:

@@ -41,6 +41,7 @@ from dataclasses import dataclass, field, replace
 from migrator.engine import pool
 from migrator.engine.decide import BY_SETTINGS, Rules, Send, completed, decide, is_due, skip_reason
 from migrator.engine.doubt import Evidence, Found, Wanted, look, match, of_entry, of_ref
+from migrator.engine.routes import Routes
 from migrator.engine.tools import Tools, error_of
 from migrator.errors import (
     CheckpointLost,
@@ -56,7 +57,19 @@ from migrator.events import FolderFinished, FolderStarted, Settled
 from migrator.formats.fingerprint import fingerprint
 from migrator.interfaces import Source, Target
 from migrator.ledger import Entry, FolderRow, Lease, Ticket
-from migrator.model import Checkpoint, Folder, Format, Item, ItemRef, Job, Outcome, Page, SkipReason, State
+from migrator.model import (
+    Checkpoint,
+    Folder,
+    Format,
+    Item,
+    ItemRef,
+    Job,
+    Outcome,
+    Page,
+    Path,
+    SkipReason,
+    State,
+)
 
 log = logging.getLogger(__name__)
 
@@ -123,8 +136,17 @@ class MailboxCopy:
     """The data path of one job. `copy_folder` is called by one thread (the reader); `finish` ends it."""
 
     def __init__(
-        self, job: Job, lease: Lease, source: Source, target: Target, tools: Tools, rules: Rules, fmt: Format
+        self,
+        job: Job,
+        lease: Lease,
+        source: Source,
+        target: Target,
+        tools: Tools,
+        rules: Rules,
+        fmt: Format,
+        routes: Routes,
     ) -> None:
+        """fmt: in which items are exported. routes: how they then get into the target."""
         self.job = job
         self.lease = lease
         self.error: JobError | RunError | UserError | None = None
@@ -135,6 +157,7 @@ class MailboxCopy:
         self._settings = tools.settings
         self._rules = rules
         self._format = fmt
+        self._routes = routes
         self._account = tools.budget.account(
             max(
                 2 * tools.settings.batch_octets,
@@ -152,6 +175,7 @@ class MailboxCopy:
         self._barred: set[str] = set()  # target folders that are being looked into
         self._doubtful: dict[str, list[_Parcel]] = defaultdict(list)
         self._underway: set[str] = set()  # source ids begun without an outcome
+        self._detours: dict[str, Path] = {}  # source id → path, where it is not that of its kind
         self._reader_waits = False
         self._export_give_ups = 0
         self._store_give_ups = 0
@@ -437,7 +461,11 @@ class MailboxCopy:
                     result.content.release()
                     outcomes.append(_unwanted(send.ref, result))
                 else:
-                    parcels.append((send, result))
+                    item = self._routes.prepare(result)
+                    if isinstance(item, Outcome):
+                        outcomes.append(replace(item, ref=send.ref))
+                    else:
+                        parcels.append((send, item))
             actual = sum(item.content.size for _, item in parcels)
             self._account.adjust(actual - held)
             held = actual
@@ -456,6 +484,9 @@ class MailboxCopy:
         with self._lock:
             self._underway.update(ref.id for ref in refs)
             for send, item in parcels:
+                taken = item.path or self._plain_path(item)
+                if taken is not self._routes.of(send.ref.kind).path:
+                    self._detours[send.ref.id] = taken
                 if item.ref is not send.ref:
                     item = replace(item, ref=send.ref)
                 size = item.content.size
@@ -468,6 +499,10 @@ class MailboxCopy:
             self._workers.append(pool.start(f"upload-{self.job.id}-{number}", self._upload))
         if full:
             self._wait_for_room()
+
+    @staticmethod
+    def _plain_path(item: Item) -> Path:
+        return Path.STREAM if item.format is Format.FTS else Path.MIME
 
     def _wait_for_room(self) -> None:
         with self._lock:
@@ -570,8 +605,13 @@ class MailboxCopy:
     # --------------------------------------------------------------- outcomes
 
     def _settle(self, work: Work, outcomes: Sequence[Outcome]) -> None:
-        ticket = self._ledger.settle(self.lease, work.folder.id, outcomes, path_taken=self._format.value)
+        ticket = self._ledger.settle(self.lease, work.folder.id, outcomes, path_taken=self._path_of)
         self._tools.announcer.outcomes(ticket, self.job.id, work.folder.path, outcomes, self.fail)
+
+    def _path_of(self, outcome: Outcome) -> str:
+        """The path that an item took: noted when it was another than its kind's."""
+        path = self._detours.pop(outcome.ref.id, None) or self._routes.of(outcome.ref.kind).path
+        return path.value if path is not None else ""
 
     def _done(self, work: Work, page: _Page, outcomes: Sequence[Outcome]) -> None:
         """Settle outcomes of a page's items and count them off."""
@@ -697,6 +737,8 @@ class MailboxCopy:
                 if self._store_give_ups >= GIVE_UPS:
                     self.fail(_outage("target", error))
             settled.append(parcel)
+            if parcel.item.notes and outcome.state is State.COPIED:
+                outcome = replace(outcome, notes=(*parcel.item.notes, *outcome.notes))
             outcomes.append(outcome)
         for parcel in settled:
             self._release(parcel)

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from migrator.engine.copy import Halt, MailboxCopy, Work
 from migrator.engine.decide import Rules
+from migrator.engine.routes import Route, Routes, convertible
 from migrator.engine.tools import Tools, error_of
 from migrator.errors import ItemError, JobError, MigratorError, RunError, Transient, UserError
 from migrator.events import FoldersListed, Notice
 from migrator.interfaces import Probe, Source, Target
-from migrator.ledger import FolderRow, Lease
-from migrator.model import Folder, Format, Job, Kind, SkipReason
+from migrator.ledger import FolderRow, Lease, Ledger
+from migrator.model import Folder, Format, Job, Kind, Path, SkipReason
 from migrator.plan.filters import decide_folder, roles_of
 from migrator.plan.folders import Place, path_text
+from migrator.plan.paths import loses, title
 
 log = logging.getLogger(__name__)
 
@@ -46,8 +48,9 @@ def migrate(job: Job, lease: Lease, tools: Tools, watch: Callable[[MailboxCopy],
         opened.append(source)
         target = tools.open_target(job)
         opened.append(target)
-        rules = check_pair(job, lease, source, target, tools)
-        copy = MailboxCopy(job, lease, source, target, tools, rules, common_format(source, target))
+        rules, routes = check_pair(job, lease, source, target, tools)
+        fmt = common_format(source, target)
+        copy = MailboxCopy(job, lease, source, target, tools, rules, fmt, routes)
         watch(copy)
         refused = _walk(job, lease, source, target, tools, copy)
         complete = True
@@ -89,8 +92,8 @@ def migrate(job: Job, lease: Lease, tools: Tools, watch: Callable[[MailboxCopy],
     return Ended("done")
 
 
-def check_pair(job: Job, lease: Lease, source: Source, target: Target, tools: Tools) -> Rules:
-    """See that both mailboxes open and are the ones of the last run, and what the target takes."""
+def check_pair(job: Job, lease: Lease, source: Source, target: Target, tools: Tools) -> tuple[Rules, Routes]:
+    """See that both mailboxes open and are the ones of the last run, and which paths the target takes items by."""
     ours, theirs = source.probe(), target.probe()
     for side, probe in (("source", ours), ("target", theirs)):
         refuse_blockers(side, probe)
@@ -101,11 +104,9 @@ def check_pair(job: Job, lease: Lease, source: Source, target: Target, tools: To
         target_identity=theirs.identity,
         force="identity_changed" in force,
     )
-    traits = target.traits
-    kinds = traits.kinds
-    if traits.canary and "no_canary" not in force:
-        kinds = _proven(job, source, kinds, tools)
-    return Rules(tools.settings, kinds, traits.can_update)
+    routes = find_routes(job, source, target, tools.ledger, force)
+    _tell_routes(job, source, routes, tools)
+    return Rules(tools.settings, routes.kinds(), target.traits.can_update), routes
 
 
 def refuse_blockers(side: str, probe: Probe) -> None:
@@ -114,41 +115,56 @@ def refuse_blockers(side: str, probe: Probe) -> None:
             raise JobError(f"{side}: {finding.text}", code=finding.code or "blocked", remedy=finding.remedy)
 
 
-def _proven(job: Job, source: Source, kinds: frozenset[Kind], tools: Tools) -> frozenset[Kind]:
-    """The kinds that the target is known to take. An endpoint that was never asked stops the job: no pretending.
-
-    A verdict about items of the source's own origin counts before one about items of our making.
-    """
-    verdicts = tools.ledger.verdicts(job.target.endpoint)
+def find_routes(job: Job, source: Source, target: Target, ledger: Ledger, force: Collection[str]) -> Routes:
+    """The paths from this source into this target. An endpoint that was never asked stops the job: no pretending."""
+    if not target.traits.canary or "no_canary" in force:
+        return Routes(source.traits, target.traits)
+    verdicts = ledger.verdicts(job.target.endpoint)
     if not verdicts:
         raise JobError(
             f"it is not known whether {job.target.endpoint} accepts imported items",
             code="no_canary",
             remedy="Run `migrator check` first: it imports small items, reads them back and removes them.",
         )
-    accepted: set[Kind] = set()
-    refused: dict[Kind, str] = {}
-    for verdict in sorted(verdicts, key=lambda v: v.origin == source.traits.origin):
-        if verdict.accepted:
-            accepted.add(verdict.kind)
-            refused.pop(verdict.kind, None)
-        else:
-            accepted.discard(verdict.kind)
-            refused[verdict.kind] = verdict.detail
-    if refused and not accepted:
+    routes = Routes(source.traits, target.traits, verdicts)
+    if not routes.kinds():
         raise JobError(
-            f"{job.target.endpoint} accepts no imported items: {refused.get(Kind.MAIL, '')}",
+            f"{job.target.endpoint} accepts no imported items: {routes.of(Kind.MAIL).why}",
             code="import_refused",
             remedy="See the findings of `migrator check` for this endpoint, then run it again.",
         )
-    if Kind.MAIL in refused:
-        refused.setdefault(Kind.OTHER, "")  # classes of their own are mail to the store
-    return kinds - set(refused)
+    return routes
+
+
+def _tell_routes(job: Job, source: Source, routes: Routes, tools: Tools) -> None:
+    """Every path but the best one, once a run for each pair of endpoints."""
+    for route in routes.all().values():
+        if route.path is Path.STREAM or (route.path is not None and not route.why):
+            continue
+        key = (job.source.endpoint, job.target.endpoint, source.traits.origin, route.kind, route.path)
+        if tools.first_time(key):
+            tools.emit(
+                Notice("warning", route_words(route, f"{job.source.endpoint} → {job.target.endpoint}"))
+            )
+
+
+def route_words(route: Route, pair: str = "") -> str:
+    """ "event: created anew by classic Graph; does not carry …; because …"."""
+    head = f"{pair}: " if pair else ""
+    if route.path is None:
+        return f"{head}{route.kind.value}: left out, no path is open ({route.why})"
+    lost = loses(route.path, route.kind)
+    words = f"{head}{route.kind.value}: {title(route.path)}"
+    return words + (f"; not carried: {lost}" if lost else "") + (f" ({route.why})" if route.why else "")
 
 
 def common_format(source: Source, target: Target) -> Format:
+    """The best one, or the source's own where it can be made into what the target takes."""
     for fmt in target.traits.accepts:
         if fmt in source.traits.formats:
+            return fmt
+    for fmt in source.traits.formats:
+        if any(convertible(fmt, accepted) for accepted in target.traits.accepts):
             return fmt
     raise JobError(
         "source and target have no item format in common",

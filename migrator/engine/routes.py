@@ -88,7 +88,9 @@ class Routes:
                 verdict = made
             if verdict is not None and verdict.accepted:
                 return Route(kind, Path.STREAM)
-            refused.append(f"streams of {origin or 'the source'}: {verdict.detail if verdict else 'not asked'}")
+            refused.append(
+                f"streams of {origin or 'the source'}: {verdict.detail if verdict else 'not asked'}"
+            )
         if made is not None and made.accepted:
             return Route(kind, Path.SYNTHETIC, "; ".join(refused))
         refused.append(f"streams made here: {made.detail if made else 'not asked'}")
@@ -132,6 +134,15 @@ def as_stream(item: Item) -> Item:
     if convert is None:
         raise ItemError(f"no item stream can be made of {item.format.value}", code="format_unsupported")
     return _converted(item, convert(item))
+
+
+def convertible(fmt: Format, into: Format) -> bool:
+    """Whether items of a format can be made into another one."""
+    if into is not Format.FTS:
+        return False
+    from migrator.formats.convert import CONVERTERS
+
+    return (fmt, into) in CONVERTERS
 
 
 def rewritten(item: Item) -> Item:

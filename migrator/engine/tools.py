@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from migrator.engine import pool
@@ -50,10 +50,20 @@ class Tools:
     grace_s: float = GRACE_S
     budget: Budget = field(init=False)
     announcer: Announcer = field(init=False)
+    _told: set[Hashable] = field(init=False, default_factory=set)
+    _lock: threading.Lock = field(init=False, default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
         self.budget = Budget(self.settings.inflight_octets, self.settings.mailboxes)
         self.announcer = Announcer(self.clock)
+
+    def first_time(self, what: Hashable) -> bool:
+        """Whether this is asked for the first time in this run: for remarks that concern many mailboxes."""
+        with self._lock:
+            if what in self._told:
+                return False
+            self._told.add(what)
+            return True
 
 
 class Announcer:

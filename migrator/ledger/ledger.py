@@ -15,7 +15,7 @@ import json
 import os
 import platform
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
@@ -29,6 +29,7 @@ from migrator.errors import InDoubt, JobError, MigratorError
 from migrator.interfaces import Clock
 from migrator.ledger import schema as s
 from migrator.ledger.database import open_database
+from migrator.ledger.departing import Departing
 from migrator.ledger.reading import NOT_SENT, Reading
 from migrator.ledger.records import Entry, Fidelity, FolderRow, Lease, Verdict, to_epoch
 from migrator.ledger.statements import (
@@ -86,7 +87,7 @@ class _Settle:
     ticket: Ticket = field(default_factory=Ticket)
 
 
-class Ledger(Reading):
+class Ledger(Departing, Reading):
     """One project's ledger. Thread-safe. See the module's docstring for the commit order."""
 
     def __init__(self, path: Path, clock: Clock, *, read_only: bool) -> None:
@@ -345,7 +346,12 @@ class Ledger(Reading):
         return self._put(_Begin(lease, folder_id, page, rows))
 
     def settle(
-        self, lease: Lease, folder_id: str, outcomes: Sequence[Outcome], *, path_taken: str = ""
+        self,
+        lease: Lease,
+        folder_id: str,
+        outcomes: Sequence[Outcome],
+        *,
+        path_taken: str | Callable[[Outcome], str] = "",
     ) -> Ticket:
         """Record what became of items, begun or not. All of one call are in one transaction."""
         now = self._clock.now()
@@ -360,7 +366,7 @@ class Ledger(Reading):
                 "target_id": outcome.target_id,
                 "target_version": outcome.target_version,
                 "octets": outcome.octets,
-                "path_taken": path_taken,
+                "path_taken": path_taken if isinstance(path_taken, str) else path_taken(outcome),
                 "notes": "; ".join(outcome.notes)[:MAX_TEXT],
                 "updated": now,
             }

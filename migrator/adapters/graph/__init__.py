@@ -17,8 +17,8 @@ Facts this package rests on (source; each module has those of its own):
 - importing creates a new item every time; nothing on the server prevents doubles, so a lost answer is in doubt
 - whether a tenant takes streams of other servers is written nowhere: it is asked by a canary, not assumed
 
-A writer for items without such a stream (POST …/messages with everything in one JSON body, learn.microsoft.com/graph/api/
-mailfolder-post-messages) would be a second module beside `importing.py`, chosen in `GraphMailbox._store` by the item's format.
+A tenant that takes no such streams gets messages, events and contacts created by classic Graph (`json_writer.py`, `documents.py`):
+an item whose `path` says JSON. That needs Mail.ReadWrite, Calendars.ReadWrite and Contacts.ReadWrite as well.
 """
 
 from __future__ import annotations

@@ -260,7 +260,7 @@ class Listing:
             found = {each: self._newest.refs[each] for each in ids if each in self._newest.refs}
         rest = [each for each in ids if each not in found]
         for start in range(0, len(rest), 20):
-            found.update(self._one_by_one(folder, rest[start : start + 20]))
+            found.update(self.look_up(folder, rest[start : start + 20]))
         return found
 
     def _read_newest(
@@ -287,7 +287,8 @@ class Listing:
                 if ref.modified is not None and ref.modified.timestamp() < since - SLACK_S:
                     newest.done = True
 
-    def _one_by_one(self, folder: Folder, ids: Sequence[str]) -> dict[str, ItemRef]:
+    def look_up(self, folder: Folder, ids: Sequence[str]) -> dict[str, ItemRef]:
+        """At most 20 items by their ids; what is not there is left out."""
         base = self._items(folder)[len(self._wire.base) :]
         options = query(select=SELECT, expand=EXPAND)
         replies = self._wire.batch(

@@ -28,6 +28,7 @@ from migrator.adapters.graph.client import (
 )
 from migrator.adapters.graph.folders import FolderTree
 from migrator.adapters.graph.importing import ImportSession
+from migrator.adapters.graph.json_writer import CREATES, JsonWriter
 from migrator.adapters.graph.listing import Listing, query
 from migrator.adapters.transport import AnswerLost, NotSent
 from migrator.auth.microsoft import roles_of
@@ -45,6 +46,7 @@ from migrator.model import (
     Kind,
     Outcome,
     Page,
+    Path,
     Role,
     SkipReason,
     State,
@@ -165,6 +167,7 @@ class GraphMailbox:
             store_octets=most_octets,
             can_update=True,
             canary=True,
+            creates=CREATES,
         )
 
     @property
@@ -330,6 +333,8 @@ class GraphMailbox:
         pieces = item.content.pieces()
         if not importing.fits(pieces):
             return _failed(ref, ItemError("the item's content is not base64", code="bad_content"))
+        if item.path is Path.JSON:
+            return self._created(folder, item, replaces)
         body = [self._head(folder, replaces), *pieces, importing.TAIL]
         session = self._shared.session
         url = session.url()
@@ -367,6 +372,31 @@ class GraphMailbox:
         return self._not_stored(
             folder, ref, replaces, error_from(reply, IMPORT, self._name, self._wire.clock.now())
         )
+
+    def _created(self, folder: Folder, item: Item, replaces: tuple[str, str] | None) -> Outcome:
+        """One item created anew by classic Graph; what it replaces goes when the new one is there."""
+        if replaces is not None:
+            there = self._lister().look_up(folder, [replaces[0]]).get(replaces[0])
+            if there is not None and replaces[1] and there.version != replaces[1]:
+                error = ItemError("the item was changed in the target; it is left as it is", code="conflict")
+                return _failed(item.ref, error)
+        writer = JsonWriter(self._wire, self._name, self._shared.affinity)
+        try:
+            item_id, version, notes = writer.create(
+                folder, item, lambda created: created in self.remove(folder, [created])
+            )
+        except JobError as error:
+            return self._not_stored(folder, item.ref, None, error)
+        except (ItemError, InDoubt) as error:
+            return _failed(item.ref, error)
+        if replaces is not None:
+            try:
+                gone = replaces[0] in self.remove(folder, [replaces[0]])
+            except MigratorError:
+                gone = False
+            if not gone:
+                notes = (*notes, "old_left")
+        return Outcome(item.ref, State.COPIED, item_id, version, octets=item.content.size, notes=notes)
 
     def _head(self, folder: Folder, replaces: tuple[str, str] | None) -> bytes:
         if replaces is not None:
