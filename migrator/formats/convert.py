@@ -2,7 +2,7 @@
 
 A converted item keeps its ref (with the new size), tells in `notes` what the new form could not carry, and is marked with the
 origin whose canary verdict speaks for it: a stream made here is "synthetic", no server wrote it. Without options of the caller's own,
-text/calendar parts become meetings and meetings text/calendar parts.
+text/calendar parts become meetings, and meetings and tasks text/calendar parts; contacts go out as text/vcard.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import pybase64
 
-from migrator.formats import calendar, mime
+from migrator.formats import calendar, contact, mime
 from migrator.formats.content import MemoryContent
 from migrator.formats.errors import FormatError
 from migrator.mapi import fasttransfer
@@ -62,7 +62,9 @@ def tree_to_fts(item: Item, message: Message, notes: Iterable[str] = ()) -> Item
 def fts_to_mime(item: Item, options: mime.WriteOptions | None = None) -> Item:
     """An item stream as a mail. Raises FormatError, fasttransfer.StreamError (both ItemErrors)."""
     message = tree_of(item)
-    written = mime.from_tree(message, options=options or mime.WriteOptions(calendar=calendar.octets_of))
+    written = mime.from_tree(
+        message, options=options or mime.WriteOptions(calendar=calendar.octets_of, card=_card)
+    )
     content = MemoryContent(written.pieces)
     return replace(
         item,
@@ -73,6 +75,10 @@ def fts_to_mime(item: Item, options: mime.WriteOptions | None = None) -> Item:
         categories=mime.categories_of(message) or item.categories,
         notes=_joined(item.notes, written.notes),
     )
+
+
+def _card(message: Message) -> bytes:
+    return contact.write_vcf([message]).octets
 
 
 def tree_of(item: Item) -> Message:

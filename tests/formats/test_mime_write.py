@@ -347,7 +347,8 @@ def test_what_mail_cannot_say_is_noted(key: Named, kind: int, value: object, not
 @pytest.mark.parametrize(
     ("item_class", "note"),
     [
-        ("IPM.Task", "class_lost"),
+        ("IPM.Task", "calendar_dropped"),
+        ("IPM.StickyNote", "class_lost"),
         ("IPM.Contact", "class_lost"),
         ("IPM.Appointment", "calendar_dropped"),
         ("IPM.Note.Custom", None),
@@ -364,6 +365,14 @@ def test_a_calendar_writer_gives_an_alternative() -> None:
     part = list(found.walk())[2]
     assert part.get_param("method") == "REQUEST" and said(part) == "BEGIN:VCALENDAR"
     assert "calendar_dropped" not in notes
+
+
+def test_a_card_writer_gives_an_attachment() -> None:
+    message = item("IPM.Contact")
+    found, notes = parsed(message, card=lambda one: b"BEGIN:VCARD\r\n")
+    (part,) = found.iter_attachments()
+    assert part.get_content_type() == "text/vcard" and said(part) == "BEGIN:VCARD"
+    assert "class_lost" not in notes
 
 
 def test_flags_and_categories() -> None:

@@ -9,8 +9,9 @@ write.py      tree → MIME (MS-OXCMAIL 2.1.3)
 notes.py      what a conversion could not carry, as short words with an explanation each
 """
 
+from migrator.formats.converted import Converted
 from migrator.formats.mime.notes import NOTES
-from migrator.formats.mime.read import Converted, ReadOptions, to_tree
+from migrator.formats.mime.read import ReadOptions, to_tree
 from migrator.formats.mime.split import Limits
 from migrator.formats.mime.write import WriteOptions, Written, categories_of, flags_of, from_tree
 

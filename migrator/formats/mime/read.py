@@ -30,6 +30,7 @@ from typing import Final
 import pybase64
 
 from migrator.formats import tnef
+from migrator.formats.converted import Converted
 from migrator.formats.errors import FormatError
 from migrator.formats.mime import charsets, headers, transfer
 from migrator.formats.mime.headers import Address
@@ -72,12 +73,6 @@ class ReadOptions:
     calendar: ReadCalendar | None = None
     embedded_depth: int = 30
     limits: Limits = field(default_factory=Limits)
-
-
-@dataclass(frozen=True, slots=True)
-class Converted:
-    message: Message
-    notes: tuple[str, ...]  # words of `notes.NOTES`
 
 
 def to_tree(
@@ -330,9 +325,14 @@ class _Reader:
             return False
         if unpacked.warnings:
             self.note("tnef_damaged")
-        for key, value in unpacked.message.properties.items():
-            if isinstance(key, Named) or not _is_foreign(key):
-                message.properties[key] = value
+        for one in unpacked.message.walk():
+            for key in [key for key in one.properties if isinstance(key, int) and _is_foreign(key)]:
+                del one.properties[key]
+            if p.PidTagRtfCompressed not in one.properties:
+                one.properties.pop(p.PidTagRtfInSync, None)
+            if one is not unpacked.message:
+                one.properties.set(p.PidTagMessageFlags, INT32, _READ)
+        message.properties.update(unpacked.message.properties)
         message.attachments.extend(unpacked.message.attachments)
         if unpacked.message.recipients:
             message.recipients.extend(unpacked.message.recipients)

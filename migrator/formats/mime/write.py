@@ -37,18 +37,24 @@ WriteCalendar = Callable[[Message], tuple[bytes, str]]
 """An item of the calendar → (iCalendar octets in UTF-8, METHOD or ""). Raises FormatError."""
 
 
+WriteCard = Callable[[Message], bytes]
+"""A contact or distribution list → vCard octets in UTF-8. Raises FormatError."""
+
+
 @dataclass(frozen=True, slots=True)
 class WriteOptions:
     """How a tree is written.
 
     addresses: legacyExchangeDN in lower case → SMTP address, for people of the old directory. keywords: categories as a Keywords
-    field. bcc: blind copies of received messages too. calendar: writes text/calendar. depth: messages within each other.
+    field. bcc: blind copies of received messages too. calendar: writes text/calendar, card: text/vcard. depth: messages within
+    each other.
     """
 
     addresses: Mapping[str, str] = field(default_factory=dict)
     keywords: bool = True
     bcc: bool = False
     calendar: WriteCalendar | None = None
+    card: WriteCard | None = None
     depth: int = 50
 
 
@@ -287,7 +293,7 @@ class _Writer:
             return secured
         values = message.properties
         attachments = [a for a in message.attachments if not _is_exception(a)]
-        extra: list[_Entity] = []
+        extra = self.card(message)
         text, html = self.bodies(values, extra, arrived)
         cids = _referred(html)
         inline = [a for a in attachments if html is not None and _is_inline(a, cids)]
@@ -440,9 +446,8 @@ class _Writer:
         return _text_entity("text/html", [("charset", charset)], octets)
 
     def calendar(self, message: Message) -> _Entity | None:
-        item_class = message.properties.text(p.PidTagMessageClass).upper()
         write = self._options.calendar
-        if write is None or not item_class.startswith(("IPM.SCHEDULE.", "IPM.APPOINTMENT")):
+        if write is None or not _is_of(message, _CALENDAR_CLASSES):
             return None
         try:
             octets, method = write(message)
@@ -457,6 +462,20 @@ class _Writer:
             ],
             [transfer.base64_lines(octets)],
         )
+
+    def card(self, message: Message) -> list[_Entity]:
+        write = self._options.card
+        if write is None or not _is_of(message, _CARD_CLASSES):
+            return []
+        name = headers.clean(
+            message.properties.text(p.PidTagDisplayName) or message.properties.text(p.PidTagSubject)
+        )
+        try:
+            octets = write(message)
+        except FormatError:
+            self.note("class_lost")
+            return []
+        return [self.file(octets, "text/vcard", f"{name or 'contact'}.vcf", charset="utf-8")]
 
     # Attachments
 
@@ -576,6 +595,10 @@ class _Writer:
 
     def losses(self, message: Message) -> None:
         values = message.properties
+        if (self._options.calendar is not None and _is_of(message, _CALENDAR_CLASSES)) or (
+            self._options.card is not None and _is_of(message, _CARD_CLASSES)
+        ):
+            return  # the calendar or card part has places for its kind's properties
         reminder = values.flag(p.PidLidReminderSet)
         for key in values:
             if not isinstance(key, Named) or key.guid == p.PS_INTERNET_HEADERS or key == p.PidNameKeywords:
@@ -590,12 +613,14 @@ class _Writer:
                     self.note("followup_details")
             elif key not in _MECHANICS:
                 self.note("named_properties")
-        item_class = values.text(p.PidTagMessageClass).upper()
-        carried = ("IPM.NOTE", "REPORT.", "IPM.SCHEDULE.", "IPM.APPOINTMENT", "IPM.POST")
-        if item_class and not item_class.startswith(carried):
+        if _is_of(message, _CALENDAR_CLASSES):
+            if self._options.calendar is None:
+                self.note("calendar_dropped")
+        elif _is_of(message, _CARD_CLASSES):
+            if self._options.card is None:
+                self.note("class_lost")
+        elif not _is_of(message, ("IPM.NOTE", "REPORT.", "IPM.SCHEDULE.", "IPM.POST", "")):
             self.note("class_lost")
-        elif item_class.startswith(("IPM.SCHEDULE.", "IPM.APPOINTMENT")) and self._options.calendar is None:
-            self.note("calendar_dropped")
 
 
 class _Arrived:
@@ -676,6 +701,15 @@ _MECHANICS: Final = frozenset(
         Named(p.PSETID_COMMON, 0x8554),
     }
 )
+
+
+_CALENDAR_CLASSES: Final = ("IPM.SCHEDULE.MEETING", "IPM.APPOINTMENT", "IPM.TASK", "IPM.ACTIVITY")
+_CARD_CLASSES: Final = ("IPM.CONTACT", "IPM.DISTLIST")
+
+
+def _is_of(message: Message, beginnings: tuple[str, ...]) -> bool:
+    item_class = message.properties.text(p.PidTagMessageClass).upper()
+    return any(item_class.startswith(one) if one else not item_class for one in beginnings)
 
 
 def _words(values: Properties) -> list[str]:
