@@ -8,7 +8,8 @@
     [endpoints.old]                     # one table an endpoint: the fields of settings.Endpoint
     [endpoints.old.limits]              # the fields of settings.Limits
     [defaults]                          # what blank cells of the manifest mean: see `Defaults`
-    [run]                               # the fields of settings.RunSettings, for every pass
+    [run]                               # the fields of settings.RunSettings, for every pass; also max_rate = "200Mbit",
+                                        # wait_for_source = "4h", and when to work, see `plan.hours`
     [passes.prestage]                   # the same, for one pass; wins over [run]
     [folders]                           # under = "…", rename = { "A/B" = "C" }
 
@@ -31,6 +32,14 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from migrator.errors import UserError
 from migrator.plan.filters import parse_date, pattern_problem
 from migrator.plan.folders import FolderRules, parse_path
+from migrator.plan.hours import (
+    checked,
+    parse_duration_s,
+    parse_moment,
+    parse_quiet,
+    parse_rate,
+    zone_of,
+)
 from migrator.settings import Endpoint, Limits, RunSettings
 
 FILE_NAME = "migration.toml"
@@ -207,6 +216,19 @@ def _secret(value: Any) -> Any:
     return value
 
 
+def _moment(value: Any, info: Any) -> Any:
+    if isinstance(value, datetime):
+        value = value.isoformat()
+    if isinstance(value, str):
+        parse_moment(value, None, info.context["now"])
+        return value
+    raise ValueError('write a moment: "Mon 06:00" or "2026-11-23 06:00"')
+
+
+def _by(read: Any) -> BeforeValidator:
+    return BeforeValidator(lambda value: read(value) if isinstance(value, str) else value)
+
+
 def _one_line(value: Any) -> Any:
     if isinstance(value, str) and any(ord(char) < 32 or ord(char) == 127 for char in value):
         raise ValueError("holds a control character")
@@ -218,6 +240,11 @@ Octets = Annotated[int, BeforeValidator(_octets), Field(gt=0)]
 When = Annotated[datetime, BeforeValidator(_date)]
 Pattern = Annotated[str, BeforeValidator(_pattern)]
 Secret = Annotated[str, BeforeValidator(_secret), Field(repr=False)]
+Moment = Annotated[str, BeforeValidator(_moment)]
+QuietHours = Annotated[str, _by(checked(parse_quiet))]
+Zone = Annotated[str, _by(checked(zone_of))]
+Duration = Annotated[float, _by(parse_duration_s), Field(ge=0)]
+OctetRate = Annotated[float, _by(parse_rate), Field(gt=0)]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 Force = Literal["empty_source", "identity_changed", "no_canary"]
 Allowance = Literal["duplicate-target", "duplicate-source", "same-mailbox", "archive-to-primary"]
@@ -239,6 +266,10 @@ class _Limits(_Table):
     timeout_s: Seconds = 120.0
 
 
+# The defaults are Microsoft's numbers; an IMAP server has none that are known, it says when it has enough.
+_LIMITS_OF: dict[str, dict[str, Any]] = {"imap": {"concurrent": 8, "requests": 0, "upload_octets": 0}}
+
+
 class _Endpoint(_Table):
     kind: Annotated[Text, Field(pattern=r"^[a-z][a-z0-9_-]*$")]
     url: Text = ""
@@ -256,6 +287,9 @@ class _Endpoint(_Table):
     limits: _Limits = Field(default_factory=_Limits)
     options: dict[str, Text] = Field(default_factory=dict)
 
+    def _limits_given(self) -> dict[str, Any]:
+        return {name: getattr(self.limits, name) for name in self.limits.model_fields_set}
+
     def endpoint(self, name: str, folder: Path) -> Endpoint:
         return Endpoint(
             name=name,
@@ -272,7 +306,7 @@ class _Endpoint(_Table):
             ca_file=str(folder / self.ca_file) if self.ca_file else "",
             version=self.version,
             import_hosts=tuple(self.import_hosts),
-            limits=Limits(**self.limits.model_dump()),
+            limits=Limits(**{**_LIMITS_OF.get(self.kind, {}), **self._limits_given()}),
             options=dict(self.options),
         )
 
@@ -289,6 +323,9 @@ class _Defaults(_Table):
     batch: Text = ""
 
 
+_OTHER_NAMES = {"wait_for_source": "wait_for_source_s", "max_rate": "max_rate_octets_s"}
+
+
 class _Run(_Table):
     mailboxes: int | None = Field(default=None, ge=1, le=512)
     uploaders: int | None = Field(default=None, ge=1, le=32)
@@ -303,6 +340,13 @@ class _Run(_Table):
     force: list[Force] | None = None
     find_present: bool | None = None
     max_item_octets: Octets | None = None
+    newest_first: bool | None = None
+    wait_for_source: Duration | None = None
+    max_rate: OctetRate | None = None
+    not_before: Moment | None = None
+    stop_at: Moment | None = None
+    quiet_hours: list[QuietHours] | None = None
+    time_zone: Zone | None = None
 
     def given(self) -> dict[str, Any]:
         """What the file says, under the names of RunSettings."""
@@ -317,6 +361,10 @@ class _Run(_Table):
                 found["exclude_folders"] = tuple(value)
             elif key == "force":
                 found["force"] = frozenset(value)
+            elif key in _OTHER_NAMES:
+                found[_OTHER_NAMES[key]] = value
+            elif key == "quiet_hours":
+                found[key] = tuple(value)
             elif key != "passname":
                 found[key] = value
         return found
