@@ -24,6 +24,7 @@ class MigratorError(Exception):
     """Base of all errors that the product raises on purpose."""
 
     default_code = "error"
+    endpoint = ""  # at which it came up, where the wrapper that let it out knows
 
     def __init__(self, message: str, *, code: str | None = None, remedy: str = "") -> None:
         super().__init__(message)

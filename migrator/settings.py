@@ -61,6 +61,7 @@ class RunSettings:
     include_folders: tuple[str, ...] = ()  # glob patterns on "A/B" with \\ before a literal / ; empty is all
     exclude_folders: tuple[str, ...] = ()
     retry_failed: bool = False
+    propagate_deletes: bool = False  # what was deleted at the source is removed from the target
     dry_run: bool = False
     force: frozenset[str] = (
         frozenset()
@@ -69,3 +70,10 @@ class RunSettings:
         True  # look whether an item is in the target already (first pass over a non-empty folder)
     )
     max_item_octets: int | None = None
+    newest_first: bool = False  # the last 90 days of all mailboxes before anything older of any
+    wait_for_source_s: float = 0.0  # how long an endpoint that does not answer is waited for
+    max_rate_octets_s: float = 0.0  # of content, each direction, all mailboxes together; 0 is no cap
+    not_before: str = ""  # these four as `plan.hours` reads them
+    stop_at: str = ""
+    quiet_hours: tuple[str, ...] = ()
+    time_zone: str = ""

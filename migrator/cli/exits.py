@@ -8,13 +8,14 @@ from migrator.errors import JobError, MigratorError, RunError, Transient, UserEr
 
 
 class Exit(IntEnum):
-    """After 3, 4, 5 and 130 the next move is the same: read the last line, run the same command again."""
+    """After 3, 4, 5, 6 and 130 the next move is the same: read the last line, run the same command again."""
 
     DONE = 0  # every item done, or skipped for a listed reason
     WRONG = 2  # manifest, option or credential wrong; nothing was sent
     ITEMS_FAILED = 3  # finished, some items failed
     MAILBOXES_OPEN = 4  # some mailboxes did not finish
     STOPPED = 5  # the run had to stop
+    WINDOW_OVER = 6  # the time given with --stop-at has come; a scheduler starts it again
     INTERRUPTED = 130  # stopped by a person; all settled work is kept
 
 
@@ -24,6 +25,7 @@ MEANINGS: dict[Exit, str] = {
     Exit.ITEMS_FAILED: "finished, and some items failed",
     Exit.MAILBOXES_OPEN: "some mailboxes did not finish",
     Exit.STOPPED: "the run had to stop",
+    Exit.WINDOW_OVER: "its time was over (--stop-at); all settled work is kept",
     Exit.INTERRUPTED: "interrupted; all settled work is kept",
 }
 

@@ -13,6 +13,7 @@ from migrator.errors import UserError
 from migrator.ledger import Ledger
 from migrator.model import Job
 from migrator.plan.filters import parse_date, pattern_problem
+from migrator.plan.hours import hours_of, parse_duration_s, parse_rate
 from migrator.plan.manifest import Manifest, read_manifest
 from migrator.plan.planner import Plan, choose, make_plan
 from migrator.plan.project import FORCES, Project, did_you_mean, load_project
@@ -58,6 +59,9 @@ def settings_of(
     folders: Sequence[str] = (),
     exclude: Sequence[str] = (),
     force: Sequence[str] = (),
+    quiet_hours: Sequence[str] = (),
+    max_rate: str | None = None,
+    wait_for_source: str | None = None,
     **given: Any,
 ) -> RunSettings:
     """The project's settings with what the command line says. Raises UserError with every option that is wrong."""
@@ -75,6 +79,17 @@ def settings_of(
         for pattern in patterns
         if (problem := pattern_problem(pattern))
     ]
+    for name, text, read in (
+        ("max_rate_octets_s", max_rate, parse_rate),
+        ("wait_for_source_s", wait_for_source, parse_duration_s),
+    ):
+        if text is not None:
+            try:
+                given[name] = read(text)
+            except ValueError as error:
+                problems.append(
+                    f"--{name.rpartition('_')[0].removesuffix('_octets').replace('_', '-')}: {error}"
+                )
     forces = _split(force)
     problems += [
         f"--force {name}: there is no such stop{did_you_mean(name, FORCES)} ({', '.join(FORCES)})"
@@ -92,7 +107,19 @@ def settings_of(
     if forces:
         named = {name.replace("-", "_") for name in forces}
         given["force"] = project.settings(passname).force | named
+    if quiet_hours:
+        given["quiet_hours"] = tuple(quiet_hours)
     settings = project.settings(passname, **given)
+    try:
+        hours_of(
+            not_before=settings.not_before,
+            stop_at=settings.stop_at,
+            quiet_hours=settings.quiet_hours,
+            time_zone=settings.time_zone,
+            now=now,
+        )
+    except ValueError as error:
+        raise UserError("the hours to work in are wrong", problems=[str(error)]) from None
     if settings.since and settings.until and settings.since >= settings.until:
         raise UserError("--since is not before --until", remedy="nothing lies between them")
     return settings

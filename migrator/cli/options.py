@@ -21,9 +21,13 @@ class Form(StrEnum):
     JSON = "json"
 
 
-def Option(*names: str, help: str, metavar: str | None = None) -> typer.models.OptionInfo:
-    """A typer option with the help kept to a line."""
-    found: typer.models.OptionInfo = typer.Option(*names, help=help, metavar=metavar, show_default=False)
+def Option(
+    *names: str, help: str, metavar: str | None = None, hidden: bool = False
+) -> typer.models.OptionInfo:
+    """A typer option with the help kept to a line. hidden: a document tells of it, the help fits a screen without."""
+    found: typer.models.OptionInfo = typer.Option(
+        *names, help=help, metavar=metavar, show_default=False, hidden=hidden
+    )
     return found
 
 
@@ -43,6 +47,31 @@ Pass = Annotated[
 ]
 Since = Annotated[str | None, Option("--since", metavar="DATE", help="Mail from here on: 2024-01-31, 90d.")]
 Until = Annotated[str | None, Option("--until", metavar="DATE", help="Mail before this date.")]
+# When, how fast, in which order: docs/running.md.
+NotBefore = Annotated[
+    str | None, Option("--not-before", metavar="WHEN", help="Begin then: 'Fri 20:00'.", hidden=True)
+]
+StopAt = Annotated[
+    str | None, Option("--stop-at", metavar="WHEN", help="Settle and end then: 'Mon 06:00'.", hidden=True)
+]
+Quiet = Annotated[
+    list[str], Option("--quiet-hours", metavar="SPAN", help="Pause: 'Mon-Fri 08:00-18:00'.", hidden=True)
+]
+TimeZone = Annotated[
+    str | None, Option("--time-zone", metavar="NAME", help="Of these times: Europe/Berlin.", hidden=True)
+]
+MaxRate = Annotated[
+    str | None, Option("--max-rate", metavar="RATE", help="Cap on the line, each way: 200Mbit.", hidden=True)
+]
+WaitForSource = Annotated[
+    str | None,
+    Option("--wait-for-source", metavar="TIME", help="Wait for servers that are down.", hidden=True),
+]
+NewestFirst = Annotated[
+    bool, Option("--newest-first", help="Everybody's last 90 days first, then the rest.", hidden=True)
+]
+AllowHidden = Annotated[list[str], Option("--allow", metavar="NAME", help="As for plan.", hidden=True)]
+PasswordsHidden = Annotated[bool, Option("--passwords-in-csv", help="As for plan.", hidden=True)]
 Folders = Annotated[
     list[str], Option("--folder", metavar="GLOB", help="Only these folders: 'Projects/*', @inbox.")
 ]

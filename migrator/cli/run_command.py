@@ -7,17 +7,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from migrator.cli.options import (
-    Allow,
+    AllowHidden,
     Batch,
     Exclude,
     Folders,
+    MaxRate,
+    NewestFirst,
+    NotBefore,
     Only,
     Option,
     Pass,
-    PasswordsInCsv,
+    PasswordsHidden,
     Project,
+    Quiet,
     Since,
+    StopAt,
+    TimeZone,
     Until,
+    WaitForSource,
 )
 
 if TYPE_CHECKING:
@@ -39,15 +46,24 @@ def command(
     exclude: Exclude = [],  # noqa: B006
     dry_run: Annotated[bool, Option("--dry-run", help="Do all but write to the target.")] = False,
     retry_failed: Annotated[bool, Option("--retry-failed", help="Try failed items again.")] = False,
+    newest_first: NewestFirst = False,
+    not_before: NotBefore = None,
+    stop_at: StopAt = None,
+    quiet_hours: Quiet = [],  # noqa: B006
+    time_zone: TimeZone = None,
+    max_rate: MaxRate = None,
+    wait_for_source: WaitForSource = None,
     force: Annotated[
         list[str], Option("--force", metavar="NAME", help="Pass a safety stop: empty_source ...")
     ] = [],  # noqa: B006
-    allow: Allow = [],  # noqa: B006
-    passwords_in_csv: PasswordsInCsv = False,
+    allow: AllowHidden = [],  # noqa: B006
+    passwords_in_csv: PasswordsHidden = False,
     as_json: Annotated[bool, Option("--json", help="One event a line (docs/json-events.md).")] = False,
     quiet: Annotated[bool, Option("--quiet", "-q", help="Errors only.")] = False,
 ) -> int:
     """Copy. The same command goes on after any stop. Ctrl-C twice: stop now.
+    Hours, pace and order, in docs/running.md: --not-before, --stop-at, --quiet-hours,
+    --time-zone, --max-rate, --newest-first, --wait-for-source.
 
     Example: migrator run -p acme --batch pilot --pass prestage
     """
@@ -71,6 +87,13 @@ def command(
         mailboxes=mailboxes,
         dry_run=dry_run or None,
         retry_failed=retry_failed or None,
+        newest_first=newest_first or None,
+        not_before=not_before,
+        stop_at=stop_at,
+        quiet_hours=quiet_hours,
+        time_zone=time_zone,
+        max_rate=max_rate,
+        wait_for_source=wait_for_source,
     )
     stop = Stop()
     began = time.time()
@@ -114,6 +137,7 @@ def tell_end(loaded: Loaded, code: int, *, took_s: float, quiet: bool) -> None:
         Exit.ITEMS_FAILED: "migrator errors says why; run the same command again, or with --retry-failed",
         Exit.MAILBOXES_OPEN: "migrator errors says why; then run the same command again",
         Exit.STOPPED: "run the same command again: it goes on where it stopped",
+        Exit.WINDOW_OVER: "run the same command again, when it may work: it goes on where it stopped",
         Exit.INTERRUPTED: "run the same command again: it goes on where it stopped",
     }.get(Exit(code), "")
     if not quiet or code:
