@@ -16,7 +16,7 @@ import logging
 import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path as FilePath
 from types import TracebackType
 from typing import Protocol, TypeVar
@@ -25,9 +25,9 @@ from migrator.adapters.registry import connect_for
 from migrator.auth.secrets import SecretStore
 from migrator.engine import pool
 from migrator.engine import run as running
-from migrator.engine.canary import Sung, sing
+from migrator.engine.canary import Sung, own_items, sing
 from migrator.engine.job import words_of
-from migrator.engine.routes import as_stream
+from migrator.engine.routes import JSON, as_stream
 from migrator.engine.sampling import Confidence
 from migrator.engine.stop import Stop, StoppableClock, SystemClock
 from migrator.engine.survey import MailboxSurvey, survey_mailbox
@@ -439,13 +439,16 @@ def check(
         canaries: list[CanaryCheck] = []
         notes: list[str] = []
         for name in dict.fromkeys(found.job.target.endpoint for found in checks):
-            chosen = next((c.job for c in checks if c.job.target.endpoint == name and c.target.ok), None)
-            if chosen is None or stop.requested:
+            # One row for each source endpoint: every server's streams are asked about by items of its own.
+            able = [c for c in checks if c.job.target.endpoint == name and c.target.ok]
+            whole = {c.job.source.endpoint: c.job for c in reversed(able) if c.source.ok}
+            chosen = list(whole.values()) or [c.job for c in able[:1]]
+            if not chosen or stop.requested:
                 continue
             if not canary:
                 notes.append(f"{name}: not asked what it accepts (--no-canary)")
                 continue
-            asked = _ask(room, chosen, project, emit, clock)
+            asked = _ask(room, chosen, bool(whole), project, emit, clock)
             if asked is not None:
                 canaries.append(asked)
     return CheckResult(tuple(checks), tuple(canaries), tuple(notes))
@@ -466,18 +469,28 @@ def _probe(mailbox: Mailbox, open_box: Callable[[], Source | Target]) -> SideChe
     return SideCheck(mailbox, probe.product, probe.identity, probe.findings)
 
 
-def _ask(room: Room, job: Job, project: ProjectLike, emit: Emit, clock: Clock | None) -> CanaryCheck | None:
-    """None where the adapter's own word is enough."""
-    endpoint = room.endpoint(job.target.endpoint)
-    address = job.target.address
+def _ask(
+    room: Room, jobs: Sequence[Job], sources: bool, project: ProjectLike, emit: Emit, clock: Clock | None
+) -> CanaryCheck | None:
+    """What a target endpoint takes, asked in the mailboxes of these jobs. sources: whether theirs can be read.
+
+    None where the adapter's own word is enough.
+    """
+    endpoint = room.endpoint(jobs[0].target.endpoint)
+    address = jobs[0].target.address
+    verdicts: list[Sung] = []
     try:
-        target = room.open_target(job)
-        try:
-            if not target.traits.canary:
-                return None
-            verdicts = sing(target, address, canary_items(), emit)
-        finally:
-            target.close()
+        for number, job in enumerate(jobs):
+            target = room.open_target(job)
+            try:
+                if not target.traits.canary:
+                    return None
+                if sources:
+                    verdicts += _ask_with_own(room, job, target, emit)
+                if number == len(jobs) - 1:
+                    verdicts += _ask_with_made(job, target, verdicts, emit)
+            finally:
+                target.close()
     except RunError:
         raise
     except Exception as error:  # noqa: BLE001 - one mailbox's trouble is its row's, logged by _known
@@ -492,6 +505,37 @@ def _ask(room: Room, job: Job, project: ProjectLike, emit: Emit, clock: Clock | 
                 endpoint.name, endpoint.tenant, sung.origin, sung.kind, sung.accepted, sung.detail
             )
     return CanaryCheck(endpoint.name, address, tuple(verdicts))
+
+
+def _ask_with_own(room: Room, job: Job, target: Target, emit: Emit) -> list[Sung]:
+    """Items of the source itself, one a kind, into their owner's target mailbox."""
+    source = room.open_source(job)
+    try:
+        source.probe()
+        if Format.FTS not in source.traits.formats:
+            return []
+        own = own_items(source)
+        try:
+            what = f"items of {job.source.address}, one of each kind,"
+            return sing(target, job.target.address, own, emit, what) if own else []
+        finally:
+            for item in own.values():
+                item.content.release()
+    finally:
+        source.close()
+
+
+def _ask_with_made(job: Job, target: Target, before: Sequence[Sung], emit: Emit) -> list[Sung]:
+    """Items made here as streams; of the kinds that some origin's stream is refused of, the same by JSON."""
+    made = canary_items()
+    found = sing(target, job.target.address, made, emit)
+    refused = {sung.kind for sung in (*before, *found) if not sung.accepted} & target.traits.creates
+    anew = {
+        kind: replace(item, path=Path.JSON, origin=JSON) for kind, item in made.items() if kind in refused
+    }
+    if anew:
+        found += sing(target, job.target.address, anew, emit, "small items by classic Graph")
+    return found
 
 
 def canary_items() -> Mapping[Kind, Item]:

@@ -142,6 +142,8 @@ def _what(check: JobCheck) -> Text:
 
 def _show_canary(canary: CanaryCheck) -> None:
     from migrator.cli.tables import cell, console, table
+    from migrator.engine.routes import JSON, SYNTHETIC
+    from migrator.model import Kind
 
     screen = console()
     if canary.error:
@@ -152,10 +154,13 @@ def _show_canary(canary: CanaryCheck) -> None:
     screen.print(
         cell(f"{canary.endpoint} takes (asked with small items in {canary.address}, removed again):")
     )
-    grid = table(("kind", "", "remark"))
-    for one in canary.verdicts:
+    grid = table(("kind", "asked with", "", "remark"))
+    for one in sorted(canary.verdicts, key=lambda sung: list(Kind).index(sung.kind)):
         mark = cell("yes", "green") if one.accepted else cell("NO", "red")
-        grid.add_row(one.kind.value, mark, cell(one.detail))
+        origin = {SYNTHETIC: "a stream made here", JSON: "classic Graph (JSON)"}.get(
+            one.origin, f"a stream of {one.origin or 'the source'}"
+        )
+        grid.add_row(one.kind.value, cell(origin), mark, cell(one.detail))
     screen.print(grid)
 
 

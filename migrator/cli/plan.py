@@ -24,7 +24,7 @@ from migrator.cli.options import (
 from migrator.model import SkipReason
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from migrator.cli.loading import Loaded
     from migrator.engine.survey import FolderSurvey, MailboxSurvey
@@ -156,6 +156,8 @@ def as_json(loaded: Loaded, surveys: Sequence[MailboxSurvey]) -> str:
 
 
 def _mailbox_json(survey: MailboxSurvey) -> dict[str, Any]:
+    from migrator.plan.paths import loses
+
     job = survey.job
     return {
         "id": job.id,
@@ -170,6 +172,15 @@ def _mailbox_json(survey: MailboxSurvey) -> dict[str, Any]:
         "to_copy": survey.to_copy,
         "skipped": dict(skips_of(survey)),
         "findings": [{"level": one.level, "text": one.text, "remedy": one.remedy} for one in survey.findings],
+        "paths": [
+            {
+                "kind": one.kind.value,
+                "path": one.path.value if one.path else None,
+                "loses": loses(one.path.value, one.kind) if one.path else "",
+                "why": one.why,
+            }
+            for one in survey.routes
+        ],
         "error": survey.error,
         "code": survey.code,
         "remedy": survey.remedy,
@@ -274,6 +285,7 @@ def as_text(loaded: Loaded, surveys: Sequence[MailboxSurvey], details: bool) -> 
         say("Would be skipped:")
         for reason, count in reasons.most_common():
             say(f"  {number(count)}  {skip_of(reason).title}")
+    _paths_text(surveys, say)
     for survey in surveys:
         for finding in survey.findings:
             if finding.level in ("warning", "blocker"):
@@ -288,6 +300,26 @@ def as_text(loaded: Loaded, surveys: Sequence[MailboxSurvey], details: bool) -> 
                 say(f"  → {survey.remedy}")
     screen.print()
     say("Nothing was written. `--folders` shows every folder; next: migrator run")
+
+
+def _paths_text(surveys: Sequence[MailboxSurvey], say: Callable[[str, str], None]) -> None:
+    """By which path each kind goes and what that loses; once for all mailboxes of a pair of endpoints."""
+    from migrator.engine.job import route_words
+    from migrator.model import Path as Way
+
+    told: set[str] = set()
+    for survey in surveys:
+        pair = f"{survey.job.source.endpoint} → {survey.job.target.endpoint}"
+        asked = [one for one in survey.findings if one.code == "no_canary"]
+        lines = [f"{pair}: {one.text}: {one.remedy}" for one in asked]
+        plain = [one.kind.value for one in survey.routes if one.path is Way.STREAM]
+        if plain and len(plain) < len(survey.routes):
+            lines.append(f"{pair}: {', '.join(plain)}: as the source's own streams")
+        lines += [route_words(one, pair) for one in survey.routes if one.path is not Way.STREAM]
+        for line in lines:
+            if line not in told:
+                told.add(line)
+                say(line, "yellow")
 
 
 def _figures(figures: dict[str, int] | Counter[str]) -> list[str]:

@@ -148,8 +148,12 @@ def convertible(fmt: Format, into: Format) -> bool:
 def rewritten(item: Item) -> Item:
     """A stream of another origin, read and written anew by us. Raises ItemError for one that cannot be read."""
     from migrator.formats.convert import tree_of, tree_to_fts
+    from migrator.mapi.properties import PidTagLastModificationTime
 
-    return _converted(item, tree_to_fts(item, tree_of(item)))
+    message = tree_of(item)
+    # As in all streams that are made here, and in those by which the target was asked.
+    message.properties.pop(PidTagLastModificationTime, None)
+    return _converted(item, tree_to_fts(item, message))
 
 
 def _converted(before: Item, after: Item) -> Item:

@@ -13,6 +13,7 @@ from datetime import datetime
 
 from migrator.engine.decide import Rules, decide
 from migrator.engine.job import refuse_blockers, words_of
+from migrator.engine.routes import Route, Routes
 from migrator.engine.tools import MapFolders, error_of
 from migrator.errors import JobError, MigratorError
 from migrator.interfaces import Finding, Source, Target
@@ -61,6 +62,7 @@ class MailboxSurvey:
     error: str = ""
     code: str = ""
     remedy: str = ""
+    routes: tuple[Route, ...] = ()  # of the kinds that were seen; none where the target was never asked
 
     @property
     def items(self) -> int:
@@ -86,12 +88,15 @@ def survey_mailbox(
     """Look through one mailbox pair. target: read only. ledger None: there is none yet."""
     folders: list[FolderSurvey] = []
     findings: list[Finding] = []
+    routes: Routes | None = None
     try:
         for side, box in (("source", source), ("target", target)):
             probe = box.probe()
             findings += probe.findings
             refuse_blockers(side, probe)
-        rules = Rules(settings, target.traits.kinds, target.traits.can_update)
+        routes = _routes(job, source, target, ledger, settings, findings)
+        kinds = target.traits.kinds if routes is None else routes.kinds()
+        rules = Rules(settings, kinds, target.traits.can_update)
         listed = source.folders()
         places = map_folders(listed, target.folders())
         roles = roles_of(listed)
@@ -107,7 +112,27 @@ def survey_mailbox(
             log.exception("job %s could not be surveyed", job.id)
         known = error if isinstance(error, MigratorError) else error_of(error)
         return MailboxSurvey(job, tuple(folders), tuple(findings), words_of(known), known.code, known.remedy)
-    return MailboxSurvey(job, tuple(folders), tuple(findings))
+    seen = {kind for folder in folders for kind in folder.kinds}
+    taken = () if routes is None else tuple(routes.of(kind) for kind in Kind if kind in seen)
+    return MailboxSurvey(job, tuple(folders), tuple(findings), routes=taken)
+
+
+def _routes(
+    job: Job,
+    source: Source,
+    target: Target,
+    ledger: Ledger | None,
+    settings: RunSettings,
+    findings: list[Finding],
+) -> Routes | None:
+    if not target.traits.canary or "no_canary" in settings.force:
+        return Routes(source.traits, target.traits)
+    verdicts = ledger.verdicts(job.target.endpoint) if ledger is not None else []
+    if not verdicts:
+        text = f"{job.target.endpoint} was not asked yet what it takes"
+        findings.append(Finding("note", text, "run `migrator check`", "no_canary"))
+        return None
+    return Routes(source.traits, target.traits, verdicts)
 
 
 def _left_out(folder: Folder, place: Place, reason: SkipReason) -> FolderSurvey:

@@ -370,18 +370,18 @@ class _Verifying:
         if self.compare is None:
             self.content = "streams are not compared"
             return
-        if Format.FTS not in self.target.traits.formats:
-            self.content = "the target cannot give an item's own stream"
-            return
-        if Format.FTS not in self.source.traits.formats and self.as_stream is None:
-            self.content = "the source cannot give an item's own stream"
-            return
+        for side, box in (("source", self.source), ("target", self.target)):
+            if Format.FTS not in box.traits.formats and self.as_stream is None:
+                self.content = f"the {side} cannot give an item's own stream"
+                return
         chosen = [one for group in self.groups.values() for one in group.drawn(self.sample)]
         most = max(1, min(EXPORT_ITEMS, self.source.traits.export_items, self.target.traits.export_items))
         for batch in _in_batches(chosen, most):
             ones = _streams(self.source, [each.ref for each in batch], self.as_stream)
             twos = _streams(
-                self.target, [ItemRef(each.target_id, each.path, each.ref.kind, "") for each in batch], None
+                self.target,
+                [ItemRef(each.target_id, each.path, each.ref.kind, "") for each in batch],
+                self.as_stream,
             )
             for each, one, two in zip(batch, ones, twos, strict=True):
                 self._compare(each, one, two)

@@ -100,7 +100,7 @@ def test_check(loaded: Loaded, result: CheckResult, code: int, capsys: pytest.Ca
         assert found["rows"][1]["target"]["code"] == "no_mailbox"
     for canary in result.canaries:
         if canary.verdicts:
-            assert "task NO refused" in text
+            assert "task a stream made here NO refused" in text
             assert "asked with small items in a@n.example, removed again" in text
         else:
             assert "could not be asked what it takes: gone" in text
