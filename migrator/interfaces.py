@@ -152,6 +152,13 @@ class Target(Reader, Protocol):
         """
         ...
 
+    def versions(self, folder: Folder, ids: Sequence[str]) -> dict[str, str]:
+        """The present versions of items of a folder, by id; one that is not in this folder is left out.
+
+        Equal to the version that `store` or `page` told as long as nobody changed the item.
+        """
+        ...
+
     def remove(self, folder: Folder, ids: Sequence[str]) -> list[str]:
         """Delete items for good; returns the ids that are gone afterwards (already gone counts)."""
         ...

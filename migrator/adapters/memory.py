@@ -432,6 +432,15 @@ class _MemoryBox:
             return Outcome(item.ref, State.FAILED, error=InDoubt("the answer was lost"))
         return Outcome(item.ref, State.COPIED, stored.ref.id, stored.ref.version, octets=len(data))
 
+    def versions(self, folder: Folder, ids: Sequence[str]) -> dict[str, str]:
+        self._enter("versions", ids)
+        box = self.mailbox
+        with box.lock:
+            items = box._state(folder.id).items
+            found = {item_id: items[item_id].ref.version for item_id in ids if item_id in items}
+        self._leave("versions", ids)
+        return found
+
     def remove(self, folder: Folder, ids: Sequence[str]) -> list[str]:
         self._enter("remove", ids)
         box = self.mailbox

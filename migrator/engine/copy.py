@@ -40,6 +40,7 @@ from dataclasses import dataclass, field, replace
 
 from migrator.engine import pool
 from migrator.engine.decide import BY_SETTINGS, Rules, Send, completed, decide, is_due, skip_reason
+from migrator.engine.departed import Departed
 from migrator.engine.doubt import Evidence, Found, Wanted, look, match, of_entry, of_ref
 from migrator.engine.routes import Routes
 from migrator.engine.tools import Tools, error_of
@@ -116,6 +117,7 @@ class Work:
     present: dict[str, Evidence] | None = None  # target items that nobody accounts for, on the first pass
     checkpoint: Checkpoint | None = None  # as the ledger has it
     listed: bool = False
+    ahead: deque[Page] = field(default_factory=deque)  # pages that were read before the folder's turn
 
 
 @dataclass(slots=True)
@@ -150,6 +152,7 @@ class MailboxCopy:
         self.job = job
         self.lease = lease
         self.error: JobError | RunError | UserError | None = None
+        self.target = target
         self._source = source
         self._target = target
         self._tools = tools
@@ -186,6 +189,7 @@ class MailboxCopy:
         self._other_source: Source | None = None
         self._alike_lock = threading.Lock()
         self.incomplete = False
+        self.departed: Departed | None = None  # on a later pass: what left its place at the source
         self._due: dict[str, list[Entry]] = {}
         self._by_settings = False
 
@@ -221,7 +225,7 @@ class MailboxCopy:
         while True:
             self._check()
             try:
-                page = self._source.page(work.folder, after)
+                page = work.ahead.popleft() if work.ahead else self._source.page(work.folder, after)
             except CheckpointLost:
                 if lost or after is None:
                     raise JobError(
@@ -357,6 +361,9 @@ class MailboxCopy:
         chosen = decide(refs, entries, self._rules)
         if self._tried:  # what has failed a moment ago is not tried again by the same run
             chosen.send = [s for s in chosen.send if self._tried.get(s.ref.id) != s.ref.version]
+        if self.departed is not None:
+            self.departed.claim(_printed(s.ref) for s in chosen.send if s.ref.id not in entries)
+            self.departed.came_back(entries[ref.id] for ref in refs if not ref.gone and ref.id in entries)
         state = self._open_page(work, len(chosen.send), page)
         if chosen.skipped:
             self._settle(work, [replace(o, ref=_printed(o.ref)) for o in chosen.skipped])

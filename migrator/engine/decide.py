@@ -100,6 +100,8 @@ def completed(refs: Sequence[ItemRef], entries: Mapping[str, Entry]) -> tuple[It
 
 def is_due(entry: Entry, settings: RunSettings, version: str = "") -> bool:
     """Whether a failed item is tried again. version: as listed now; a changed item is another chance."""
+    if entry.code == "conflict" and not settings.retry_failed:
+        return bool(version and version != entry.version)  # it would be one again
     return (
         settings.retry_failed
         or entry.code == "not_sent"

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from migrator.engine.copy import Halt, MailboxCopy, Work
 from migrator.engine.decide import Rules
 from migrator.engine.routes import Route, Routes, convertible
+from migrator.engine.departed import Ahead, Departed, follow
 from migrator.engine.tools import Tools, error_of
 from migrator.errors import ItemError, JobError, MigratorError, RunError, Transient, UserError
 from migrator.events import FoldersListed, Notice
@@ -76,6 +77,8 @@ def migrate(job: Job, lease: Lease, tools: Tools, watch: Callable[[MailboxCopy],
         complete = complete and not copy.incomplete
     for box in opened:
         _close(box)
+        if complete and error is None and not tools.stop.requested:
+            error = _follow(job, lease, copy.target, tools)
     if isinstance(error, RunError):
         raise error
     if error is not None:
@@ -101,6 +104,15 @@ def check_pair(job: Job, lease: Lease, source: Source, target: Target, tools: To
     tools.ledger.bind(
         lease,
         source_identity=ours.identity,
+def _follow(job: Job, lease: Lease, target: Target, tools: Tools) -> MigratorError | None:
+    """What left its place at the source leaves it in the target too. Returns what stopped that."""
+    try:
+        follow(job, lease, target, tools)
+    except MigratorError as error:
+        return None if isinstance(error, Transient) and tools.stop.requested else error
+    return None
+
+
         target_identity=theirs.identity,
         force="identity_changed" in force,
     )
@@ -200,10 +212,15 @@ def _walk(
             _tell_refusal(job, folder, work.refusal, tools)
         if not copy.copy_folder(work):
             _see_that_it_went(job, lease, folder, rows.get(folder.id), source, tools)
+    ahead = _read_ahead(job, lease, source, taken, folders, rows, tools, copy)
     for folder_id in copy.abandoned([folder.id for folder in folders]):
         row = rows[folder_id]
         gone = Folder(row.source_id, row.path, row.kind, row.folder_class)
         work = Work(gone, _known_target(row), row, mark=row.mark, marked=row.mark is not None)
+        if (before := ahead.pop(folder.id, None)) is not None:
+            work.ahead.extend(before.pages)
+            if before.anew:
+                work.checkpoint = None
         copy.resend(work)
     return refused
 
@@ -217,6 +234,34 @@ def _tell_refusal(job: Job, folder: Folder, refusal: ItemError, tools: Tools) ->
 
 def _see_that_it_went(
     job: Job, lease: Lease, folder: Folder, row: FolderRow | None, source: Source, tools: Tools
+def _read_ahead(
+    job: Job,
+    lease: Lease,
+    source: Source,
+    taken: Sequence[Folder],
+    folders: Sequence[Folder],
+    rows: Mapping[str, FolderRow],
+    tools: Tools,
+    copy: MailboxCopy,
+) -> dict[str, Ahead]:
+    """On a later pass, the changes of all folders: a move shows in two of them. Nothing on the first pass."""
+    if not source.traits.has_delta or not any(row.listed for row in rows.values()):
+        return {}
+    departed = copy.departed = Departed(job, lease, tools)
+    listed = {folder.id for folder in folders}
+    for known in rows.values():
+        if known.source_id not in listed:
+            departed.folder_went(known.source_id)
+    ahead: dict[str, Ahead] = {}
+    for folder in taken:
+        row = rows.get(folder.id)
+        if row is not None and row.listed:
+            if tools.stop.requested:
+                raise Halt
+            ahead[folder.id] = departed.read_ahead(source, folder, row)
+    return ahead
+
+
 ) -> None:
     """A folder was not there any more when it was to be read. If it is still listed, that was no deletion."""
     folders = source.folders()

@@ -55,6 +55,8 @@ class Entry:
     path_taken: str
     notes: tuple[str, ...]
     updated: float
+    departed: str = ""  # of a copied or present one: "gone" or "moved" at the source since
+    moved_to: str = ""  # its id at the source now
 
     def ref(self, path: FolderPath) -> ItemRef:
         """The item as listing once told it, so that it can be exported again without listing."""

@@ -45,7 +45,7 @@ from migrator.settings import Endpoint, Limits, RunSettings
 FILE_NAME = "migration.toml"
 PASSES = ("prestage", "delta", "cutover")
 ALLOWANCES = ("duplicate-target", "duplicate-source", "same-mailbox", "archive-to-primary")
-FORCES = ("empty_source", "identity_changed", "no_canary")
+FORCES = ("empty_source", "identity_changed", "no_canary", "mass_delete")
 SECRET_SCHEMES = ("env:", "keyring:", "file:")
 
 
@@ -246,7 +246,7 @@ Zone = Annotated[str, _by(checked(zone_of))]
 Duration = Annotated[float, _by(parse_duration_s), Field(ge=0)]
 OctetRate = Annotated[float, _by(parse_rate), Field(gt=0)]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
-Force = Literal["empty_source", "identity_changed", "no_canary"]
+Force = Literal["empty_source", "identity_changed", "no_canary", "mass_delete"]
 Allowance = Literal["duplicate-target", "duplicate-source", "same-mailbox", "archive-to-primary"]
 
 

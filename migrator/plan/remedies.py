@@ -76,6 +76,10 @@ CODES: Mapping[str, Remedy] = {
         "the item was changed in the target meanwhile",
         "The target's owner has changed it: their version stays. Remove it there to have the source's again.",
     ),
+    "mass_delete": Remedy(
+        "a large part of the mailbox is gone from the source",
+        "Nothing was deleted in the target. Check the source; if it is meant, run with --force mass_delete.",
+    ),
     "folder_refused": Remedy(
         "the target will not have this folder",
         "Give it another name with [folders] rename in the project file.",

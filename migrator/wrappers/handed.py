@@ -69,6 +69,9 @@ class HandedTarget(HandedSource):
     ) -> list[Outcome]:
         return self._target.store(folder, items, replaces)
 
+    def versions(self, folder: Folder, ids: Sequence[str]) -> dict[str, str]:
+        return self._target.versions(folder, ids)
+
     def remove(self, folder: Folder, ids: Sequence[str]) -> list[str]:
         return self._target.remove(folder, ids)
 

@@ -73,11 +73,15 @@ class Patience:
     def call(self, attempt: Callable[[], T]) -> T:
         """Call, and repeat while that is right. Raises what the last attempt raised."""
         try:
-            result = attempt()
-        except (Transient, SourceDown) as error:
-            if not self._repeatable(error):
-                raise
-            return self._repeat(attempt, error)
+            try:
+                result = attempt()
+            except (Transient, SourceDown) as error:
+                if not self._repeatable(error):
+                    raise
+                return self._repeat(attempt, error)
+        except MigratorError as error:
+            error.endpoint = error.endpoint or self._endpoint
+            raise
         self._answered = True
         return result
 
@@ -212,6 +216,9 @@ class RetryingTarget(RetryingSource, HandedTarget):
 
         batch: _Batch[Outcome] = _Batch([item.ref for item in items], send)
         return batch.run(self._patience)
+
+    def versions(self, folder: Folder, ids: Sequence[str]) -> dict[str, str]:
+        return self._patience.call(lambda: self._target.versions(folder, ids))
 
     def remove(self, folder: Folder, ids: Sequence[str]) -> list[str]:
         return self._patience.call(lambda: self._target.remove(folder, ids))

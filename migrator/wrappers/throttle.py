@@ -114,6 +114,9 @@ class ThrottledTarget(ThrottledSource, HandedTarget):
         self._results(outcomes)
         return outcomes
 
+    def versions(self, folder: Folder, ids: Sequence[str]) -> dict[str, str]:
+        return self._call("versions", lambda: self._target.versions(folder, ids))
+
     def remove(self, folder: Folder, ids: Sequence[str]) -> list[str]:
         return self._call("remove", lambda: self._target.remove(folder, ids))
 

@@ -111,6 +111,9 @@ class TracedTarget(TracedSource, HandedTarget):
                 log.debug("%s store: an item failed with %s", self._trace.endpoint, _code(outcome))
         return outcomes
 
+    def versions(self, folder: Folder, ids: Sequence[str]) -> dict[str, str]:
+        return self._trace.run("versions", len(ids), lambda: self._target.versions(folder, ids))
+
     def remove(self, folder: Folder, ids: Sequence[str]) -> list[str]:
         return self._trace.run("remove", len(ids), lambda: self._target.remove(folder, ids))
 

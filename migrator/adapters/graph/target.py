@@ -430,6 +430,13 @@ class GraphMailbox:
             return _failed(ref, error)
         raise error
 
+    def versions(self, folder: Folder, ids: Sequence[str]) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for start in range(0, len(ids), BATCH_MOST):
+            there = self._lister().look_up(folder, ids[start : start + BATCH_MOST])
+            found |= {item_id: ref.version for item_id, ref in there.items()}
+        return found
+
     def remove(self, folder: Folder, ids: Sequence[str]) -> list[str]:
         """Hard deletion, 20 a batch. Raises only when nothing is gone; what a hold protects is left out of the answer."""
         gone: list[str] = []

@@ -42,6 +42,7 @@ from migrator.adapters.imap.wire import LITERAL_MINUS, Lost, Selected, Tagged, W
 from migrator.errors import InDoubt, ItemError, JobError, MigratorError, Throttled, Transient
 from migrator.interfaces import Finding, TargetTraits
 from migrator.model import (
+    Checkpoint,
     Flag,
     Folder,
     FolderPath,
@@ -673,6 +674,18 @@ class ImapTarget(ImapReader):
         return outcome
 
     # ---- removing
+
+    def versions(self, folder: Folder, ids: Sequence[str]) -> dict[str, str]:
+        """By a listing of the folder: flags and identifiers in one command, no content."""
+        wanted = set(ids)
+        found: dict[str, str] = {}
+        after: Checkpoint | None = None
+        while True:
+            page = self.page(folder, after)
+            found |= {ref.id: ref.version for ref in page.refs if ref.id in wanted and not ref.gone}
+            if page.last or page.checkpoint == after:
+                return found
+            after = page.checkpoint
 
     def remove(self, folder: Folder, ids: Sequence[str]) -> list[str]:
         wanted = {
