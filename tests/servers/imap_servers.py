@@ -7,6 +7,7 @@ that is not installed skips the tests that want it, with the reason; where the e
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import itertools
 import os
 import pwd
@@ -19,6 +20,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +31,7 @@ from migrator.adapters.imap.client import ImapClient
 from migrator.interfaces import Context
 from migrator.model import FolderPath, Mailbox
 from migrator.settings import Endpoint, Limits
-from tests.contracts.samples import Sample
+from tests.contracts.samples import MOMENT, Sample
 from tests.contracts.source import Seeded
 
 PASSWORD = "open_sesame"
@@ -425,3 +427,127 @@ def seeded(
         change,
         delete,
     )
+
+
+# ------------------------------------------------------------ whole mailboxes
+
+
+def picture(server: Server, user: str) -> dict[tuple[FolderPath, bytes, str, tuple[bytes, ...]], int]:
+    """Everything that a mailbox holds: (path, hash of the bytes, INTERNALDATE, flags) → how often. Changes nothing."""
+    raw = server.raw(user)
+    found: dict[tuple[FolderPath, bytes, str, tuple[bytes, ...]], int] = {}
+    for flags, separator, name in raw.list_folders():
+        if b"\\Noselect" in flags:
+            continue
+        raw.select_folder(name, readonly=True)
+        path = tuple(name.split(separator.decode() if isinstance(separator, bytes) else separator))
+        uids = raw.search()
+        for start in range(0, len(uids), 500):
+            for data in raw.fetch(
+                uids[start : start + 500], ["BODY.PEEK[]", "FLAGS", "INTERNALDATE"]
+            ).values():
+                key = (
+                    path,
+                    hashlib.sha256(data[b"BODY[]"]).digest()[:12],
+                    data[b"INTERNALDATE"].astimezone(UTC).isoformat(),
+                    tuple(sorted(flag for flag in data[b"FLAGS"] if flag != b"\\Recent")),
+                )
+                found[key] = found.get(key, 0) + 1
+    raw.logout()
+    return found
+
+
+def fill(
+    raw: imapclient.IMAPClient,
+    server: Server,
+    path: FolderPath,
+    messages: Sequence[tuple[bytes, Sequence[bytes], datetime]],
+) -> None:
+    make(raw, server, path)
+    for start in range(0, len(messages), 500):
+        part = messages[start : start + 500]
+        if raw.has_capability("MULTIAPPEND"):
+            raw.multiappend(server.name_of(path), [{"msg": m, "flags": f, "date": d} for m, f, d in part])
+        else:
+            for message, flags, date in part:
+                raw.append(server.name_of(path), message, flags, date)
+
+
+FLAG_SETS: tuple[tuple[bytes, ...], ...] = (
+    (),
+    (b"\\Seen",),
+    (b"\\Seen", b"\\Answered", b"$label1"),
+    (b"\\Flagged",),
+    (b"\\Draft", b"\\Seen"),
+    (b"\\Deleted", b"\\Seen"),
+    (b"$Forwarded", b"NonJunk", b"\\Seen"),
+)
+
+
+def hard_mailbox(server: Server, user: str, items: int = 40) -> None:
+    """Folders with odd names, every flag, keywords, duplicates, no Message-ID, odd bytes, a large message."""
+    raw = server.raw(user)
+    paths: list[FolderPath] = [
+        ("Inbox",),
+        ("Inbox", "Ärger & Co"),
+        ("Projekte", "2024"),
+        ("日本語",),
+        (" blank first",),
+        ('quo"te',),
+        ("Empty",),
+    ]
+    for number, path in enumerate(paths[:-1]):
+        messages = []
+        for n in range(items):
+            sample = Sample(
+                subject=f"mail {number}-{n}" if n % 4 else "the same",
+                path=path,
+                body=f"body {n}\r\n" * (1 + n % 9),
+                message_id=f"<{number}-{n}@old.example>" if n % 3 else "",
+            )
+            flags = FLAG_SETS[n % len(FLAG_SETS)]
+            messages.append((sample.mime(), flags, MOMENT + timedelta(hours=n)))
+        messages += messages[1:3]  # byte for byte the same, twice
+        messages.append((b"no header at all", (), MOMENT))
+        messages.append((b"Subject: 8-bit \xe4\xf6\r\n\r\nbare\nlf \xff\r\n", (), MOMENT))
+        fill(raw, server, path, messages)
+    fill(
+        raw,
+        server,
+        ("Projekte", "2024"),
+        [(b"Subject: large\r\n\r\n" + b"x" * 70 * 1000 + b"\r\n", (), MOMENT)],
+    )
+    make(raw, server, paths[-1])
+    raw.logout()
+
+
+def project(
+    folder: Path,
+    old: str,
+    new: str,
+    rows: Sequence[tuple[str, str]],
+    **run: Any,
+) -> Path:
+    """A project folder. old, new: the endpoints' tables as TOML."""
+    folder.mkdir(parents=True, exist_ok=True)
+    settings = "".join(f"{key} = {value}\n" for key, value in run.items())
+    (folder / "migration.toml").write_text(
+        f'[endpoints.old]\n{old}\n[endpoints.new]\n{new}\n[run]\n{settings}\n[defaults]\nsource = "old"\ntarget = "new"\n',
+        encoding="utf-8",
+    )
+    lines = [f"{one}@old.example,{other}@new.example,{one},{other}" for one, other in rows]
+    (folder / "mailboxes.csv").write_text(
+        "source,target,source_login,target_login\n" + "\n".join(lines) + "\n", encoding="utf-8"
+    )
+    return folder
+
+
+def table(server: Server, **more: str) -> str:
+    lines = [
+        'kind = "imap"',
+        f'url = "imap://127.0.0.1:{server.port}"',
+        'username = "any"',
+        'secret = "env:IMAP_PASSWORD"',
+        *(f"{key} = {value}" for key, value in more.items()),
+    ]
+    return "\n".join(lines)
