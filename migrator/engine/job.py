@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 
 from migrator.engine.copy import Halt, MailboxCopy, Work
 from migrator.engine.decide import Rules
-from migrator.engine.routes import Route, Routes, convertible
 from migrator.engine.departed import Ahead, Departed, follow
+from migrator.engine.routes import Route, Routes, convertible
 from migrator.engine.tools import Tools, error_of
 from migrator.errors import ItemError, JobError, MigratorError, RunError, Transient, UserError
 from migrator.events import FoldersListed, Notice
@@ -75,10 +75,10 @@ def migrate(job: Job, lease: Lease, tools: Tools, watch: Callable[[MailboxCopy],
             error = error or raised
         error = error or copy.error
         complete = complete and not copy.incomplete
-    for box in opened:
-        _close(box)
         if complete and error is None and not tools.stop.requested:
             error = _follow(job, lease, copy.target, tools)
+    for box in opened:
+        _close(box)
     if isinstance(error, RunError):
         raise error
     if error is not None:
@@ -95,15 +95,6 @@ def migrate(job: Job, lease: Lease, tools: Tools, watch: Callable[[MailboxCopy],
     return Ended("done")
 
 
-def check_pair(job: Job, lease: Lease, source: Source, target: Target, tools: Tools) -> tuple[Rules, Routes]:
-    """See that both mailboxes open and are the ones of the last run, and which paths the target takes items by."""
-    ours, theirs = source.probe(), target.probe()
-    for side, probe in (("source", ours), ("target", theirs)):
-        refuse_blockers(side, probe)
-    force = tools.settings.force
-    tools.ledger.bind(
-        lease,
-        source_identity=ours.identity,
 def _follow(job: Job, lease: Lease, target: Target, tools: Tools) -> MigratorError | None:
     """What left its place at the source leaves it in the target too. Returns what stopped that."""
     try:
@@ -113,6 +104,15 @@ def _follow(job: Job, lease: Lease, target: Target, tools: Tools) -> MigratorErr
     return None
 
 
+def check_pair(job: Job, lease: Lease, source: Source, target: Target, tools: Tools) -> tuple[Rules, Routes]:
+    """See that both mailboxes open and are the ones of the last run, and which paths the target takes items by."""
+    ours, theirs = source.probe(), target.probe()
+    for side, probe in (("source", ours), ("target", theirs)):
+        refuse_blockers(side, probe)
+    force = tools.settings.force
+    tools.ledger.bind(
+        lease,
+        source_identity=ours.identity,
         target_identity=theirs.identity,
         force="identity_changed" in force,
     )
@@ -203,37 +203,28 @@ def _walk(
         if _changed(folder, rows.get(folder.id), skips[folder.id]):
             ledger.put_folder(lease, folder, None, skipped=skips[folder.id])
     _forget_totals(lease, rows, folders, tools)
+    ahead = _read_ahead(job, lease, source, taken, folders, rows, tools, copy)
     places = _Places(folders, target, tools)
     refused: list[Folder] = []
     for folder in taken:
         work = _work(folder, rows.get(folder.id), lease, tools, places)
+        if (before := ahead.pop(folder.id, None)) is not None:
+            work.ahead.extend(before.pages)
+            if before.anew:
+                work.checkpoint = None
         if work.refusal is not None:
             refused.append(folder)
             _tell_refusal(job, folder, work.refusal, tools)
         if not copy.copy_folder(work):
             _see_that_it_went(job, lease, folder, rows.get(folder.id), source, tools)
-    ahead = _read_ahead(job, lease, source, taken, folders, rows, tools, copy)
     for folder_id in copy.abandoned([folder.id for folder in folders]):
         row = rows[folder_id]
         gone = Folder(row.source_id, row.path, row.kind, row.folder_class)
         work = Work(gone, _known_target(row), row, mark=row.mark, marked=row.mark is not None)
-        if (before := ahead.pop(folder.id, None)) is not None:
-            work.ahead.extend(before.pages)
-            if before.anew:
-                work.checkpoint = None
         copy.resend(work)
     return refused
 
 
-def _tell_refusal(job: Job, folder: Folder, refusal: ItemError, tools: Tools) -> None:
-    """A folder that the target will not have is told, also when nothing is in it that could fail."""
-    name = path_text(folder.path)
-    tools.emit(Notice("warning", f"folder {name!r} was refused by the target: {refusal.message}", job.id))
-    tools.ledger.add_incident(job.id, "folder_refused", f"{name}: {refusal.message}")
-
-
-def _see_that_it_went(
-    job: Job, lease: Lease, folder: Folder, row: FolderRow | None, source: Source, tools: Tools
 def _read_ahead(
     job: Job,
     lease: Lease,
@@ -262,6 +253,15 @@ def _read_ahead(
     return ahead
 
 
+def _tell_refusal(job: Job, folder: Folder, refusal: ItemError, tools: Tools) -> None:
+    """A folder that the target will not have is told, also when nothing is in it that could fail."""
+    name = path_text(folder.path)
+    tools.emit(Notice("warning", f"folder {name!r} was refused by the target: {refusal.message}", job.id))
+    tools.ledger.add_incident(job.id, "folder_refused", f"{name}: {refusal.message}")
+
+
+def _see_that_it_went(
+    job: Job, lease: Lease, folder: Folder, row: FolderRow | None, source: Source, tools: Tools
 ) -> None:
     """A folder was not there any more when it was to be read. If it is still listed, that was no deletion."""
     folders = source.folders()
