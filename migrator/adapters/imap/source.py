@@ -17,11 +17,11 @@ import hashlib
 import re
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from migrator.adapters.imap import faults
 from migrator.adapters.imap.client import Handle, ImapClient, Shared
-from migrator.adapters.imap.grammar import Piece, Value, number_of, sets, text_of
+from migrator.adapters.imap.grammar import Piece, Value, number_of, parse_date, sets, text_of
 from migrator.adapters.imap.listing import Listing, fetched, marks_of, split_id
 from migrator.adapters.imap.wire import Lost, Selected, Wire
 from migrator.adapters.spool import BufferContent
@@ -41,13 +41,14 @@ from migrator.model import (
 )
 
 ORIGIN = "imap"
-BODY = b"(UID FLAGS BODY.PEEK[])"
+BODY = b"(UID FLAGS INTERNALDATE BODY.PEEK[])"
 AHEAD_OCTETS = 2 << 20
 AHEAD_ITEMS = 500
 ONE_AHEAD = 1 << 20  # a message above this size is never asked for ahead
 
 _FAST = re.compile(
-    rb"\* \d+ FETCH \(UID (\d+)(?: MODSEQ \(\d+\))? FLAGS \(([^)]*)\)(?: MODSEQ \(\d+\))? BODY\[\] \{\d+\}\r\n",
+    rb'\* \d+ FETCH \(UID (\d+)(?: MODSEQ \(\d+\))? FLAGS \(([^)]*)\) INTERNALDATE "([^"]*)"'
+    rb"(?: MODSEQ \(\d+\))? BODY\[\] \{\d+\}\r\n",
     re.IGNORECASE,
 )
 
@@ -57,6 +58,7 @@ class _Got:
     """What came for one UID."""
 
     flags: bytes
+    date: bytes
     content: Content | None
 
 
@@ -306,6 +308,8 @@ class ImapReader(Listing):
         marks = marks_of(got.flags)
         if got.content is None:
             return Outcome(ref, State.SKIPPED, reason=SkipReason.VANISHED)
+        if ref.received is None:  # asked for by its id alone
+            ref = replace(ref, received=parse_date(got.date))
         return Item(ref, Format.MIME, got.content, marks.flags, marks.keywords, origin=ORIGIN)
 
     def _take(self, pieces: Sequence[Piece]) -> None:
@@ -316,7 +320,7 @@ class ImapReader(Listing):
             return
         quick = _FAST.match(line) if len(pieces) == 3 and pieces[2] == b")\r\n" else None
         data: dict[bytes, Value] | None = (
-            {b"UID": quick[1], b"FLAGS": [quick[2]], b"BODY[]": pieces[1]}
+            {b"UID": quick[1], b"FLAGS": [quick[2]], b"INTERNALDATE": quick[3], b"BODY[]": pieces[1]}
             if quick is not None
             else fetched(pieces)
         )
@@ -335,7 +339,7 @@ class ImapReader(Listing):
         before = self._got.get(uid)
         if before is not None and before.content is not None:
             before.content.release()
-        self._got[uid] = _Got(flags, content)
+        self._got[uid] = _Got(flags, text_of(data.get(b"INTERNALDATE")), content)
 
     def _ended(self, wire: Wire, tag: bytes) -> None:
         if tag in self._fetches:
