@@ -464,7 +464,7 @@ class MailboxCopy:
                     result.content.release()
                     error = ItemError("the source gave no content for this item", code="empty_content")
                     outcomes.append(Outcome(send.ref, State.FAILED, error=error))
-                elif result.format not in self._target.traits.accepts:
+                elif result.spoilt is not None and result.format not in self._target.traits.accepts:
                     result.content.release()
                     outcomes.append(_unwanted(send.ref, result))
                 else:
