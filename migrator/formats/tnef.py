@@ -55,6 +55,9 @@ _SENT, _RECEIVED, _CHANGED, _PRIORITY, _MESSAGE_ID = (
     0x00018009,
 )
 
+_SEVERAL: Final = frozenset({2, 3, 4, 5, 6, 7, 0x14, 0x1E, 0x1F, 0x40, 0x48, 0x0102})
+"""Types that may be multi-valued (MS-OXCDATA 2.11.1)."""
+
 _IMESSAGE: Final = UUID("00020307-0000-0000-c000-000000000046").bytes_le
 _FIXED: Final = {
     0x0002: (4, struct.Struct("<hxx")),
@@ -285,7 +288,7 @@ class _Stream:
             key: Key = tag
             if tag >= 0x8000:
                 key = self.name(cursor)
-            base = kind & 0x0FFF
+            base = kind & ~0x1000
             several = bool(kind & 0x1000)
             if base in _FIXED:
                 width, layout = _FIXED[base]
@@ -314,7 +317,7 @@ class _Stream:
                     ]
             else:
                 raise _Cut  # its length is unknown: nothing behind it can be found
-            if base == 0x000A or tag == 0:
+            if base == 0x000A or tag == 0 or (several and base not in _SEVERAL):
                 continue
             if several:
                 into[key] = Value(kind, found)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from migrator.formats import mime
 from migrator.mapi import properties as p
-from migrator.mapi.item import Message, Properties
+from migrator.mapi.item import Message
 
 
 def made(text: str | bytes, **options: object) -> Message:
@@ -38,7 +38,3 @@ def people(message: Message) -> list[tuple[int, str, str]]:
         (row.integer(p.PidTagRecipientType), row.text(p.PidTagDisplayName), row.text(p.PidTagEmailAddress))
         for row in message.recipients
     ]
-
-
-def values(message: Message) -> Properties:
-    return message.properties

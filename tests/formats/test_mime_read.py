@@ -182,6 +182,8 @@ def test_x_headers_are_promoted_up_to_a_limit() -> None:
     assert len(promoted) == 3 and "headers_not_promoted" in result.notes
     assert "X-Number-9: 9" in result.message.properties.text(p.PidTagTransportMessageHeaders)
     assert "headers_not_promoted" not in converted(text, x_headers=0).notes
+    made_up = made("X-20200203-abc: 1\nX-0123456789ab: 2\nX-Plain: 3\n\nx").properties
+    assert [key.name for key in made_up if isinstance(key, Named)] == ["x-plain"]
 
 
 # Bodies -------------------------------------------------------------------------------------------------------------------

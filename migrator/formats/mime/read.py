@@ -503,7 +503,7 @@ class _Reader:
         """X- headers as named properties, as Exchange's transport does for those that programs look up."""
         left = self._options.x_headers
         for name, value in root.fields:
-            if not name.startswith("x-") or len(name) > 100:
+            if _PROMOTED.fullmatch(name) is None or _RANDOM.search(name):
                 continue
             key = Named(p.PS_INTERNET_HEADERS, name=name)
             if key in values:
@@ -678,6 +678,9 @@ class _Reader:
 _COMMON_PREAMBLE: Final = re.compile(
     rb"(?i)(multi-?part|mime|does not understand|should ignore|cryptographic|signed message|s/mime|content preview)"
 )
+# Names made up per message would fill the mailbox's name table; the whole header keeps them.
+_PROMOTED: Final = re.compile(r"x-[a-z0-9_.-]{1,62}")
+_RANDOM: Final = re.compile(r"[0-9]{4}|[0-9a-f]{12}")
 _TEXT_CHARSET: Final = 0x371B  # PidTagTextAttachmentCharset
 _TEXT_FIELDS: Final = (
     (p.PidTagInternetReferences, "references"),
