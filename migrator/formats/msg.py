@@ -12,6 +12,7 @@ octets read in all are bounded here, so that streams that share sectors make no 
 from __future__ import annotations
 
 import io
+import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -339,13 +340,75 @@ def _narrow(octets: bytes) -> bytes:
     return octets[:-1] if octets.endswith(b"\0") else octets
 
 
+# What 8-bit strings are in where the item's charset is not an ANSI one; ISO-8859 pages stand for their Windows supersets.
+_ANSI: Final = {
+    50220: 932,
+    50221: 932,
+    50222: 932,
+    51932: 932,
+    20932: 932,
+    50225: 949,
+    51949: 949,
+    51936: 936,
+    52936: 936,
+    54936: 936,
+    28591: 1252,
+    28592: 1250,
+    28595: 1251,
+    28597: 1253,
+    28599: 1254,
+    20866: 1251,
+    21866: 1251,
+    20127: 1252,
+}
+# Primary language of a locale id → ANSI code page (learn.microsoft.com/openspecs/windows_protocols/ms-lcid).
+_LANGUAGES: Final = {
+    **dict.fromkeys((0x05, 0x0E, 0x15, 0x18, 0x1A, 0x1B, 0x1C, 0x24), 1250),
+    **dict.fromkeys((0x02, 0x19, 0x22, 0x23, 0x2F), 1251),
+    **dict.fromkeys((0x1F, 0x2C), 1254),
+    **dict.fromkeys((0x01, 0x20, 0x29), 1256),
+    **dict.fromkeys((0x25, 0x26, 0x27), 1257),
+    0x04: 936,
+    0x08: 1253,
+    0x0D: 1255,
+    0x11: 932,
+    0x12: 949,
+    0x1E: 874,
+    0x2A: 1258,
+}
+_TRADITIONAL: Final = {0x0404, 0x0C04, 0x1404}
+
+
 def _code_page(values: Properties) -> int:
-    """The code page of 8-bit strings. 1200 and its like say "Unicode", which 8-bit strings are not."""
-    for key in (P.PidTagMessageCodepage, P.PidTagInternetCodepage):
-        page = values.integer(key)
-        if page not in (0, 1200, 1201, 65000) and decoder(page) is not None:
+    """The code page of an item's 8-bit strings: the first in which all of them can be read.
+
+    What the item says of its strings (3FFD) comes first, then the charset of its body (3FDE), then its locale (3FF1).
+    """
+    locale = values.integer(P.PidTagMessageLocaleId)
+    internet = values.integer(P.PidTagInternetCodepage)
+    pages = [
+        values.integer(P.PidTagMessageCodepage),
+        _ANSI.get(internet, internet),
+        950 if locale in _TRADITIONAL else _LANGUAGES.get(locale & 0x3FF, 1252),
+        1252,
+    ]
+    # 1200 and its like say "Unicode", which 8-bit strings are not.
+    pages = [page for page in pages if page not in (0, 1200, 1201, 65000) and decoder(page) is not None]
+    texts = [
+        one
+        for type_, value in values.values()
+        if type_ & ~MULTIPLE == STRING8
+        for one in (value if isinstance(value, list) else [value])
+        if not one.isascii()
+    ][:200]
+    for page in pages:
+        decode = decoder(page)
+        if decode is not None and not any(_DAMAGED.search(decode(text[:4096])) for text in texts):
             return page
-    return 1252
+    return pages[-2] if len(pages) > 1 else 1252
+
+
+_DAMAGED: Final = re.compile("[\udc80-\udcff\ufffd]")
 
 
 def _decoded(values: Properties, code_page: int) -> Properties:

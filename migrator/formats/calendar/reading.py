@@ -368,7 +368,7 @@ def _attachments(message: Message, component: Component, notes: Notes) -> None:
             if not address or address.upper().startswith("CID:"):
                 notes.add("attach_elsewhere")  # in the mail that the calendar came with
                 continue
-            name = name or address[:255]
+            name = name or re.split(r"[?#]", address)[0].rstrip("/").rpartition("/")[2][:255] or address[:255]
             a.set(P.PidTagAttachMethod, INT32, 7)
             a.set(PidTagAttachLongPathname, STRING, address[:4096])
         a.set(P.PidTagAttachLongFilename, STRING, name)

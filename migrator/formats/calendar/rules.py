@@ -506,10 +506,10 @@ def _candidates(rule: Rule, start: datetime) -> Iterator[list[Rule]]:
 
 
 def _rewritten(rule: Rule) -> Rule | None:
-    """Daily on weekdays, and monthly or yearly on every such weekday: both are weekly."""
+    """Monthly or yearly on every Monday is weekly on Mondays."""
     plain_days = bool(rule.by_day) and all(n == 0 for n, _ in rule.by_day)
     others = rule.by_month or rule.by_month_day or rule.by_set_pos
-    if plain_days and not others and rule.interval == 1 and rule.freq in ("DAILY", "MONTHLY", "YEARLY"):
+    if plain_days and not others and rule.interval == 1 and rule.freq in ("MONTHLY", "YEARLY"):
         return replace(rule, freq="WEEKLY")
     return None
 
@@ -576,6 +576,8 @@ def _pattern(rule: Rule, start: datetime) -> tuple[int, int, int, int, int, int]
     numbered = [(n, day) for n, day in rule.by_day if n]
     here = 1 << start.isoweekday() % 7
     if rule.freq == "DAILY":
+        if plain and rule.interval == 1 and not (numbered or rule.by_month or rule.by_month_day or rule.by_set_pos):
+            return R.DAILY, R.WEEK, 1, plain, 0, 0  # "every weekday", as Outlook has it
         if rule.by_day or rule.by_month or rule.by_month_day or rule.by_set_pos:
             return None
         return R.DAILY, R.DAY, rule.interval * 1440, 0, 0, 0
@@ -722,6 +724,8 @@ def rule_of(p: R.RecurrencePattern) -> Rule | None:
     weekdays = tuple((0, bit) for bit in range(7) if p.day_mask >> bit & 1)
     if p.pattern_type == R.WEEK:
         weeks = p.period if p.frequency == R.WEEKLY or p.period < 1440 else 1
+        if p.frequency == R.DAILY and weeks == 1:
+            return Rule("DAILY", 1, count, by_day=weekdays)
         return Rule("WEEKLY", weeks, count, by_day=weekdays, wkst=p.first_day_of_week % 7)
     if p.pattern_type not in (R.MONTH, R.MONTH_END, R.MONTH_NTH):
         return None
