@@ -10,9 +10,15 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Engine, event
 
+from migrator.cli.loading import load
+from migrator.engine import run as engine_run
+from migrator.engine.stop import SystemClock
 from migrator.lab.server import Lab
 from migrator.lab.world import World
+from migrator.ledger import Ledger
+from migrator.model import Job
 from tests.cli.rehearsal import ALMA, BERTRAND, Rehearsal
 
 TARGET = ALMA.replace("old", "new")
@@ -25,6 +31,17 @@ def play(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rehearsal]
     yield rehearsal
     rehearsal.close()
     assert not list(tmp_path.glob("migrator-crash*"))
+
+
+def leases_run_out(play: Rehearsal) -> None:
+    """Without waiting for it on the wall clock."""
+    with closing(sqlite3.connect(play.folder / "ledger.sqlite")) as connection:
+        connection.execute("update job set lease_until = 0")
+        connection.commit()
+
+
+def jobs_of(play: Rehearsal) -> tuple[Job, ...]:
+    return load(play.folder).jobs
 
 
 def apps(world: World) -> list:  # type: ignore[type-arg]
@@ -221,6 +238,44 @@ def test_a_ledger_of_a_newer_version(play: Rehearsal) -> None:
         done = play(command)
         assert done.exit_code == 2, done.output
         assert "newer" in done.output
+
+
+def test_a_mailbox_that_another_process_works_on(play: Rehearsal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_run, "PATIENCE_S", 0.3)
+    monkeypatch.setattr(engine_run, "CLAIM_AGAIN_S", 0.1)
+    assert play("run", "--only", "3").exit_code == 0  # both rows are known to the ledger now
+    ledger_file = play.folder / "ledger.sqlite"
+    assert play("run", "--dry-run").exit_code == 0
+    with Ledger.open(ledger_file, clock=SystemClock()) as other:
+        other.register(jobs_of(play))
+        (job,) = [one for one in other.jobs() if one.source == ALMA]
+        assert other.claim(job.id, 99)
+        done = play("run")
+        assert done.exit_code == 4, done.output
+        assert ALMA in done.output
+        assert "another process" in done.output
+    leases_run_out(play)
+    settled(play)
+
+
+def test_a_full_disk(play: Rehearsal) -> None:
+    """SQLite answers as on a full disk once its file may not grow; what was acknowledged before stays."""
+    with closing(sqlite3.connect(play.folder / "ledger.sqlite")) as connection:
+        (pages,) = connection.execute("PRAGMA page_count").fetchone()
+
+    def small(connection: sqlite3.Connection, _record: object) -> None:
+        connection.execute(f"PRAGMA max_page_count={pages + 2}")
+
+    event.listen(Engine, "connect", small)
+    try:
+        done = play("run")
+    finally:
+        event.remove(Engine, "connect", small)
+    assert done.exit_code == 5, done.output
+    assert "is full" in done.output
+    assert "same command again" in done.output
+    leases_run_out(play)  # they could not be given back, the disk being full
+    settled(play)
 
 
 def test_an_unreadable_manifest(play: Rehearsal) -> None:
