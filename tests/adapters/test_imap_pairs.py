@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import subprocess
@@ -126,17 +125,6 @@ def test_exchange_to_imap(dovecot: servers.Server, tmp_path: Path) -> None:  # n
         rehearsal.change('target = "new"', 'target = "mail"')
         result = rehearsal("run")
         counts = rehearsal.totals()
-        there = rehearsal.do(
-            lambda world: (
-                [
-                    item.ref if hasattr(item, "ref") else item
-                    for folder in world.exchange.mailbox(ALMA).folders.values()
-                    for item in folder.items.values()
-                ]
-                if hasattr(world, "exchange")
-                else []
-            )
-        )
     finally:
         rehearsal.close()
     assert result.exit_code in (0, 3), result.output
@@ -144,14 +132,14 @@ def test_exchange_to_imap(dovecot: servers.Server, tmp_path: Path) -> None:  # n
     assert counts["copied"] > 0
     assert counts["skipped"] > 0  # appointments, contacts and their like are listed, not carried
     assert sum(servers.picture(dovecot, new).values()) == counts["copied"]
-    del there
 
 
 def test_imap_to_microsoft_365(dovecot: servers.Server, tmp_path: Path) -> None:  # noqa: F811
     rehearsal = Rehearsal(tmp_path / "x")
     old = dovecot.new_user()
     servers.hard_mailbox(dovecot, old, items=8)
-    expected = sum(servers.picture(dovecot, old).values())
+    there = servers.picture(dovecot, old)
+    expected = sum(there.values())
     target = ALMA.replace("old.example", "new.example")
     try:
         _to(
@@ -168,7 +156,9 @@ def test_imap_to_microsoft_365(dovecot: servers.Server, tmp_path: Path) -> None:
         assert (counts["copied"], counts["failed"]) == (expected, 0)
         assert rehearsal("run").exit_code == 0
         assert rehearsal.totals()["copied"] == expected
-        assert rehearsal.doubles() == 0
+        assert rehearsal.doubles() == sum(
+            often - 1 for often in there.values()
+        )  # true duplicates, and no others
         assert rehearsal("verify").exit_code == 0
     finally:
         rehearsal.close()
@@ -177,6 +167,3 @@ def test_imap_to_microsoft_365(dovecot: servers.Server, tmp_path: Path) -> None:
 def _to(rehearsal: Rehearsal, name: str, table: str, manifest: str) -> None:
     rehearsal.change("[defaults]", f"[endpoints.{name}]\n{table}\n\n[defaults]")
     (rehearsal.folder / "mailboxes.csv").write_text(manifest, encoding="utf-8")
-
-
-_ = dataclasses
