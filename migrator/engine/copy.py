@@ -323,6 +323,8 @@ class MailboxCopy:
             )
             for entry in due
         ]
+        if work.target is not None and any(entry.code == "conflict" for entry in due):
+            self._without_lost(work.target, due, sends)
         page: _Page | None = None
         if sends:
             self._tried |= {send.ref.id: send.ref.version for send in sends}
@@ -337,6 +339,14 @@ class MailboxCopy:
                 self._send(work, page, part)
         if page is not None:
             self._close_page(work, page)
+
+    def _without_lost(self, folder: Folder, due: Sequence[Entry], sends: Sequence[Send]) -> None:
+        """A conflict that is tried again on request: where the target's copy is gone, there is nothing to overwrite."""
+        asked = [entry.target_id for entry in due if entry.code == "conflict" and entry.target_id]
+        there = self._target.versions(folder, asked) if asked else {}
+        for send in sends:
+            if send.replaces is not None and send.replaces[0] in asked and send.replaces[0] not in there:
+                send.replaces = None
 
     def _revived(self, work: Work) -> Iterator[Send]:
         """Skipped by the settings of an earlier run, and no longer by those of this one."""

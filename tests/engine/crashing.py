@@ -73,9 +73,10 @@ LEDGER = frozenset(
     {
         "claim", "bind", "put_folder", "set_mark", "begin", "settle", "advance", "revive", "release",
         "flush", "sending", "entries", "failed", "claimed_targets", "forget_checkpoint", "set_target",
+        "departed", "mark_gone", "mark_moved", "mark_back", "drop",
     }
 )  # fmt: skip
-TARGET = frozenset({"probe", "folders", "ensure_folder", "mark", "store", "page"})
+TARGET = frozenset({"probe", "folders", "ensure_folder", "mark", "store", "page", "versions", "remove"})
 SOURCE = frozenset({"probe", "folders", "page", "export"})
 
 
