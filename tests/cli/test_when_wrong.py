@@ -33,6 +33,13 @@ def play(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rehearsal]
     assert not list(tmp_path.glob("migrator-crash*"))
 
 
+def leases_run_out(play: Rehearsal) -> None:
+    """Without waiting for it on the wall clock."""
+    with closing(sqlite3.connect(play.folder / "ledger.sqlite")) as connection:
+        connection.execute("update job set lease_until = 0")
+        connection.commit()
+
+
 def jobs_of(play: Rehearsal) -> tuple[Job, ...]:
     return load(play.folder).jobs
 
@@ -247,9 +254,7 @@ def test_a_mailbox_that_another_process_works_on(play: Rehearsal, monkeypatch: p
         assert done.exit_code == 4, done.output
         assert ALMA in done.output
         assert "another process" in done.output
-    with closing(sqlite3.connect(ledger_file)) as connection:  # its lease runs out
-        connection.execute("update job set lease_until = 0")
-        connection.commit()
+    leases_run_out(play)
     settled(play)
 
 
@@ -269,6 +274,7 @@ def test_a_full_disk(play: Rehearsal) -> None:
     assert done.exit_code == 5, done.output
     assert "is full" in done.output
     assert "same command again" in done.output
+    leases_run_out(play)  # they could not be given back, the disk being full
     settled(play)
 
 
