@@ -513,8 +513,8 @@ def compare_listed(one: ItemRef, two: ItemRef) -> Iterator[tuple[str, str, str]]
 
 
 def _alike_in_size(one: int, two: int) -> bool:
-    """Every system counts sizes its own way: half to double, and 16 KiB, are the same class."""
-    return 0.5 <= two / one <= 2.0 or abs(two - one) <= 16_384
+    """Every system counts sizes its own way: half to double (Exchange keeps text as UTF-16), and 16 KiB either way."""
+    return one / 2 - 16_384 <= two <= one * 2 + 16_384
 
 
 def _all(box: Reader, folder: Folder) -> Iterator[ItemRef]:
