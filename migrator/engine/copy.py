@@ -983,11 +983,13 @@ def _expected_octets(ref: ItemRef) -> int:
 
 
 def _outage(side: str, error: MigratorError) -> JobError:
-    return JobError(
+    outage = JobError(
         f"the {side} failed {GIVE_UPS} times in a row: {error.message}",
         code=error.code,
         remedy=error.remedy or f"Run the same command again when the {side} answers.",
     )
+    outage.endpoint = error.endpoint
+    return outage
 
 
 def _unwanted(ref: ItemRef, item: Item) -> Outcome:

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from migrator.engine.circuit import endpoint_down
 from migrator.engine.copy import Halt, MailboxCopy, Work
 from migrator.engine.decide import Rules
 from migrator.engine.departed import Ahead, Departed, follow
@@ -32,6 +33,7 @@ class Ended:
     error: str = ""
     remedy: str = ""
     user: bool = False  # a credential or setting is wrong: the operator's move, nothing was sent
+    down: str = ""  # the endpoint that does not answer, when that is why
 
 
 def migrate(job: Job, lease: Lease, tools: Tools, watch: Callable[[MailboxCopy], None]) -> Ended:
@@ -82,7 +84,14 @@ def migrate(job: Job, lease: Lease, tools: Tools, watch: Callable[[MailboxCopy],
     if isinstance(error, RunError):
         raise error
     if error is not None:
-        return Ended("error", error.code, words_of(error), error.remedy, isinstance(error, UserError))
+        return Ended(
+            "error",
+            error.code,
+            words_of(error),
+            error.remedy,
+            isinstance(error, UserError),
+            endpoint_down(error, job),
+        )
     if not complete:
         return Ended(
             "stopped", "interrupted", "interrupted", "run the same command again: it goes on from here"

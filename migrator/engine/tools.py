@@ -18,6 +18,7 @@ from migrator.interfaces import Clock, Emit, Source, Target
 from migrator.ledger import Ledger, Ticket
 from migrator.model import Folder, FolderPath, Job, Outcome
 from migrator.plan.folders import FolderRules, Place, map_folders, reserved_names
+from migrator.plan.hours import Hours
 from migrator.settings import RunSettings
 
 SameContent = Callable[[bytes, bytes], bool | None]
@@ -48,6 +49,9 @@ class Tools:
     map_folders: MapFolders = field(default_factory=map_by_rules)
     same_content: SameContent | None = None
     grace_s: float = GRACE_S
+    hours: Hours = field(default_factory=Hours)
+    knock: Callable[[Job, str], None] | None = None
+    """Finds out whether an endpoint of a job answers: one call, not repeated. Raises what that raises."""
     budget: Budget = field(init=False)
     announcer: Announcer = field(init=False)
     _told: set[Hashable] = field(init=False, default_factory=set)
