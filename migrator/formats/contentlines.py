@@ -109,7 +109,8 @@ def unescape(text: str) -> str:
     return _ESCAPED.sub(lambda m: "\n" if m[1] in "nN" else m[1], text)
 
 
-_ESCAPED: Final = re.compile(r"\\(.)", re.DOTALL)
+# Colons and quotes need no escape, and get one from some writers. Other backslashes are what they are: C:\Users.
+_ESCAPED: Final = re.compile(r"\\([nN\\;,:\"])")
 
 
 def split(text: str, separator: str) -> list[str]:

@@ -53,6 +53,8 @@ def _is_one(p: R.RecurrencePattern, start: date, day: date) -> bool:
     if ((day.year - start.year) * 12 + day.month - start.month) % p.period:
         return False
     size = calendar.monthrange(day.year, day.month)[1]
+    if p.pattern_type == R.MONTH_END:
+        return day.day == size
     if p.pattern_type == R.MONTH:
         return day.day == min(p.day, size)
     hits = [d for d in range(1, size + 1) if p.day_mask >> date(day.year, day.month, d).isoweekday() % 7 & 1]

@@ -576,7 +576,11 @@ def _pattern(rule: Rule, start: datetime) -> tuple[int, int, int, int, int, int]
     numbered = [(n, day) for n, day in rule.by_day if n]
     here = 1 << start.isoweekday() % 7
     if rule.freq == "DAILY":
-        if plain and rule.interval == 1 and not (numbered or rule.by_month or rule.by_month_day or rule.by_set_pos):
+        if (
+            plain
+            and rule.interval == 1
+            and not (numbered or rule.by_month or rule.by_month_day or rule.by_set_pos)
+        ):
             return R.DAILY, R.WEEK, 1, plain, 0, 0  # "every weekday", as Outlook has it
         if rule.by_day or rule.by_month or rule.by_month_day or rule.by_set_pos:
             return None
@@ -725,7 +729,7 @@ def rule_of(p: R.RecurrencePattern) -> Rule | None:
     if p.pattern_type == R.WEEK:
         weeks = p.period if p.frequency == R.WEEKLY or p.period < 1440 else 1
         if p.frequency == R.DAILY and weeks == 1:
-            return Rule("DAILY", 1, count, by_day=weekdays)
+            return Rule("DAILY", 1, count, by_day=weekdays, wkst=p.first_day_of_week % 7)
         return Rule("WEEKLY", weeks, count, by_day=weekdays, wkst=p.first_day_of_week % 7)
     if p.pattern_type not in (R.MONTH, R.MONTH_END, R.MONTH_NTH):
         return None

@@ -394,6 +394,7 @@ def moment_in(year: int, moment: SystemTime) -> datetime:
     return base + timedelta(hours=moment.hour, minutes=moment.minute, seconds=moment.second)
 
 
+@lru_cache(maxsize=512)
 def zone_of_definition(definition: TimeZoneDefinition) -> RuleZone | None:
     """None when there is no rule, or one names a month or an offset that cannot be."""
     rules = sorted(definition.rules, key=lambda rule: rule.year)
@@ -414,6 +415,7 @@ def zone_of_definition(definition: TimeZoneDefinition) -> RuleZone | None:
     )
 
 
+@lru_cache(maxsize=256)
 def zone_of_struct(struct: TimeZoneStruct, name: str) -> RuleZone | None:
     rule = YearRule(
         struct.bias + struct.standard_bias,
