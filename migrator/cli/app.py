@@ -10,7 +10,20 @@ from typing import Annotated
 import typer
 
 from migrator import __version__
-from migrator.cli import check, demo, errors, init, lab, plan, report, run_command, status, verify
+from migrator.cli import (
+    check,
+    demo,
+    diff,
+    errors,
+    init,
+    inspect,
+    lab,
+    plan,
+    report,
+    run_command,
+    status,
+    verify,
+)
 from migrator.cli.guard import guarded
 
 app = typer.Typer(
@@ -33,6 +46,8 @@ COMMANDS: dict[str, Callable[..., int | None]] = {
     "errors": errors.command,
     "verify": verify.command,
     "report": report.command,
+    "inspect": inspect.command,
+    "diff": diff.command,
     "lab": lab.command,
     "demo": demo.command,
 }

@@ -26,7 +26,7 @@ JSON = "json"
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """path None: items of this kind are left out. why: what closed the better paths, in the target's words."""
+    """path None: items of this kind are left out. why: what closed the better paths, by the code of the refusal."""
 
     kind: Kind
     path: Path | None
@@ -93,12 +93,12 @@ class Routes:
             )
         if made is not None and made.accepted:
             return Route(kind, Path.SYNTHETIC, "; ".join(refused))
-        refused.append(f"streams made here: {made.detail if made else 'not asked'}")
+        refused.append(f"streams made here: {_word(made)}")
         anew = self._verdicts.get((JSON, kind))
         if kind in self._creates and anew is not None and anew.accepted:
             return Route(kind, Path.JSON, "; ".join(refused))
         if kind in self._creates:
-            refused.append(f"JSON: {anew.detail if anew else 'not asked'}")
+            refused.append(f"JSON: {_word(anew)}")
         return Route(kind, None, "; ".join(refused))
 
     def _of_kind(self, kind: Kind) -> bool:
@@ -122,6 +122,13 @@ class Routes:
             item.content.release()
             return Outcome(item.ref, State.FAILED, error=error)
         return item if route.path is Path.STREAM else replace(item, path=route.path)
+
+
+def _word(verdict: Verdict | None) -> str:
+    """The code of a refusal; its whole text is what `check` shows."""
+    if verdict is None:
+        return "not asked"
+    return verdict.detail.partition(":")[0] or "refused"
 
 
 def as_stream(item: Item) -> Item:
@@ -148,12 +155,8 @@ def convertible(fmt: Format, into: Format) -> bool:
 def rewritten(item: Item) -> Item:
     """A stream of another origin, read and written anew by us. Raises ItemError for one that cannot be read."""
     from migrator.formats.convert import tree_of, tree_to_fts
-    from migrator.mapi.properties import PidTagLastModificationTime
 
-    message = tree_of(item)
-    # As in all streams that are made here, and in those by which the target was asked.
-    message.properties.pop(PidTagLastModificationTime, None)
-    return _converted(item, tree_to_fts(item, message))
+    return _converted(item, tree_to_fts(item, tree_of(item)))
 
 
 def _converted(before: Item, after: Item) -> Item:

@@ -15,6 +15,7 @@ import pybase64
 from migrator.formats import calendar, contact, mime
 from migrator.formats.content import MemoryContent
 from migrator.formats.errors import FormatError
+from migrator.formats.msg import read_msg
 from migrator.mapi import fasttransfer
 from migrator.mapi import properties as p
 from migrator.mapi.item import Message
@@ -41,8 +42,32 @@ def mime_to_fts(item: Item, options: mime.ReadOptions | None = None) -> Item:
     return tree_to_fts(item, converted.message, converted.notes)
 
 
+def card_to_fts(item: Item) -> Item:
+    """iCalendar or vCard with one item as base64 of an item stream. Raises FormatError, fasttransfer.WriteError."""
+    read = {Format.ICS: calendar.read_ics, Format.VCF: contact.read_vcf}.get(item.format)
+    if read is None:
+        raise FormatError(
+            f"{item.format.value} where iCalendar or vCard was expected", code="format_unsupported"
+        )
+    found = read(b"".join(item.content.pieces()))
+    if len(found) != 1:
+        raise FormatError(f"{len(found)} items where one was expected", code="format_unsupported")
+    return tree_to_fts(item, found[0].message, found[0].notes)
+
+
+def msg_to_fts(item: Item) -> Item:
+    """A message file of Outlook as base64 of an item stream. Raises FormatError, fasttransfer.WriteError."""
+    if item.format is not Format.MSG:
+        raise FormatError(f"{item.format.value} where MSG was expected", code="format_unsupported")
+    return tree_to_fts(item, read_msg(b"".join(item.content.pieces())))
+
+
 def tree_to_fts(item: Item, message: Message, notes: Iterable[str] = ()) -> Item:
-    """The item with a tree as its content: base64 of a stream made here. Raises fasttransfer.WriteError."""
+    """The item with a tree as its content: base64 of a stream made here. Raises fasttransfer.WriteError.
+
+    All such streams are of one make, the canary's too: none tells when the item was last changed, which the store writes anew.
+    """
+    message.properties.pop(p.PidTagLastModificationTime, None)
     content = MemoryContent(_base64(fasttransfer.write_pieces(message)))
     ref = replace(
         item.ref,
@@ -95,6 +120,9 @@ def tree_of(item: Item) -> Message:
 
 CONVERTERS: dict[tuple[Format, Format], Callable[[Item], Item]] = {
     (Format.MIME, Format.FTS): mime_to_fts,
+    (Format.ICS, Format.FTS): card_to_fts,
+    (Format.VCF, Format.FTS): card_to_fts,
+    (Format.MSG, Format.FTS): msg_to_fts,
     (Format.FTS, Format.MIME): fts_to_mime,
 }
 """(from, to) → converter with default options."""

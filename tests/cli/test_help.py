@@ -66,6 +66,8 @@ def test_all_commands_of_the_journey_are_there() -> None:
         "errors",
         "verify",
         "report",
+        "inspect",
+        "diff",
         "lab",
         "demo",
     ]
