@@ -268,7 +268,7 @@ class _Reader:
         if plain and not as_file and found.text is None and (found.html is None or within == "alternative"):
             found.text = part
             return
-        if part.octets or named or part.declared:
+        if part.end > part.body or named or part.declared:
             if (plain or kind == "text/html") and not part.octets.strip() and not named and not disposition:
                 return  # an empty text is nothing
             found.attachments.append((part, related))
