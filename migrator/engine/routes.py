@@ -88,9 +88,7 @@ class Routes:
                 verdict = made
             if verdict is not None and verdict.accepted:
                 return Route(kind, Path.STREAM)
-            refused.append(
-                f"streams of {origin or 'the source'}: {verdict.detail if verdict else 'not asked'}"
-            )
+            refused.append(f"streams of {origin or 'the source'}: {_word(verdict)}")
         if made is not None and made.accepted:
             return Route(kind, Path.SYNTHETIC, "; ".join(refused))
         refused.append(f"streams made here: {_word(made)}")
