@@ -18,10 +18,12 @@ import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path as FilePath
 from types import TracebackType
 from typing import Protocol, TypeVar
 
+from migrator import __version__
 from migrator.adapters.registry import connect_for
 from migrator.auth.secrets import SecretStore
 from migrator.engine import pool
@@ -33,6 +35,7 @@ from migrator.engine.sampling import Confidence
 from migrator.engine.stop import Stop, StoppableClock, SystemClock
 from migrator.engine.survey import MailboxSurvey, survey_mailbox
 from migrator.engine.tools import SameContent, Tools, error_of, map_by_rules
+from migrator.engine.undo import Undone, under_lease, undo_mailbox
 from migrator.engine.verify import (
     SAMPLE,
     Compare,
@@ -58,11 +61,13 @@ from migrator.model import (
     Path,
 )
 from migrator.plan.folders import FolderRules
+from migrator.plan.hours import Hours, hours_of
 from migrator.plan.rowsecrets import RowSecrets
 from migrator.settings import Endpoint, RunSettings
 from migrator.wrappers.convert import Convert, ConvertingSource
 from migrator.wrappers.dryrun import DryRunTarget
 from migrator.wrappers.governor import Governor
+from migrator.wrappers.rate import Rate
 from migrator.wrappers.retry import Patience, RetryingSource, RetryingTarget
 from migrator.wrappers.throttle import ThrottledSource, ThrottledTarget
 from migrator.wrappers.trace import Trace, TracedSource, TracedTarget
@@ -102,7 +107,13 @@ class Room:
         clock: Clock | None = None,
         secrets: Secrets | None = None,
         interactive: bool = False,
+        hours: Hours | None = None,
+        max_rate_octets_s: float = 0.0,
     ) -> None:
+        """hours: outside of which no call is made. max_rate_octets_s: cap on content, each way; 0 is none."""
+        self._hours = hours
+        self._up = Rate(max_rate_octets_s) if max_rate_octets_s else None
+        self._down = Rate(max_rate_octets_s) if max_rate_octets_s else None
         self._project = project
         self._emit = emit
         self._stop = stop
@@ -167,6 +178,16 @@ class Room:
         throttled = ThrottledTarget(traced, self._governor(box.endpoint), _lane(box), job.id)
         return RetryingTarget(throttled, self._patient(box, job.id))
 
+    def knock(self, job: Job, endpoint: str) -> None:
+        """One call to an endpoint of a job, undressed: neither repeated nor paced."""
+        at_source = endpoint == job.source.endpoint
+        client = self._client(endpoint)
+        box: Source | Target = client.source(job.source) if at_source else client.target(job.target)
+        try:
+            box.probe()
+        finally:
+            box.close()
+
     def look_at_target(self, job: Job) -> Target:
         """The target for those who only read."""
         return DryRunTarget(self.open_target(job))
@@ -205,8 +226,14 @@ class Room:
                     self.clock,
                     emit=self._emit,
                     stopped=lambda: self._stop.requested,
+                    closed=self._closed if self._hours is not None else None,
+                    up=self._up,
+                    down=self._down,
                 )
             return governor
+
+    def _closed(self) -> tuple[float, str]:
+        return self._hours.closed(self.clock.now()) if self._hours is not None else (0.0, "")
 
     def _trace(self, name: str) -> Trace:
         with self._lock:
@@ -263,7 +290,17 @@ def run(
             project, jobs, settings, emit, stop, clock=clock, secrets=secrets, interactive=interactive
         )
     tell = _Relay(emit)
-    room = Room(project, tell, stop, clock=clock, secrets=secrets, interactive=interactive)
+    hours = hours_for(settings, clock or SystemClock())
+    room = Room(
+        project,
+        tell,
+        stop,
+        clock=clock,
+        secrets=secrets,
+        interactive=interactive,
+        hours=hours,
+        max_rate_octets_s=settings.max_rate_octets_s,
+    )
     ledger: Ledger | None = None
     try:
         room.connect(jobs)
@@ -278,6 +315,8 @@ def run(
             open_target=room.open_target,
             map_folders=map_by_rules(project.folders),
             same_content=same_content(),
+            hours=hours,
+            knock=room.knock,
         )
         tell.to = lambda event: tools.emit(event)
         return running.run(jobs, tools)
@@ -286,6 +325,20 @@ def run(
             room.close()
             if ledger is not None:
                 ledger.close()
+
+
+def hours_for(settings: RunSettings, clock: Clock) -> Hours:
+    """Raises UserError."""
+    try:
+        return hours_of(
+            not_before=settings.not_before,
+            stop_at=settings.stop_at,
+            quiet_hours=settings.quiet_hours,
+            time_zone=settings.time_zone,
+            now=datetime.fromtimestamp(clock.now(), UTC),
+        )
+    except ValueError as error:
+        raise UserError("the hours to work in are wrong", problems=[str(error)], code="hours") from None
 
 
 def _dry_run(
@@ -736,6 +789,71 @@ def _tree_from(box: Source | Target, ref: ItemRef) -> tuple[Message, tuple[str, 
         return tree_of(stream), stream.notes
     finally:
         item.content.release()
+
+
+# ---------------------------------------------------------------------- undo
+
+
+def undo(
+    project: ProjectLike,
+    jobs: Sequence[Job],
+    settings: RunSettings,
+    emit: Emit,
+    stop: Stop | None = None,
+    *,
+    really: bool = False,
+    clock: Clock | None = None,
+    secrets: Secrets | None = None,
+    interactive: bool = False,
+) -> list[Undone]:
+    """Remove from the targets what this project wrote and nobody changed since; without `really` only count.
+
+    Raises UserError(code="ledger_missing") where nothing was ever written.
+    """
+    stop = stop or Stop()
+    now = (clock or SystemClock()).now
+    if not project.ledger.exists():
+        raise UserError(
+            f"there is no ledger: {project.ledger}", code="ledger_missing", remedy="Nothing was written yet."
+        )
+    with (
+        Ledger.open(project.ledger, clock=clock or SystemClock(), read_only=not really) as ledger,
+        Room(project, emit, stop, clock=clock, secrets=secrets, interactive=interactive) as room,
+    ):
+        room.connect(jobs)
+        number = ledger.start_run("undo", {}, __version__) if really else 0
+
+        def remove(job: Job, lease: Lease | None) -> Undone:
+            target = room.look_at_target(job) if lease is None else room.open_target(job)
+            try:
+                target.probe()
+                return undo_mailbox(job, target, ledger, lease, lambda: stop.requested)
+            finally:
+                target.close()
+
+        def one(job: Job) -> Undone:
+            emit(JobStarted(job.id, job.source.address, job.target.address, now()))
+            try:
+                if really:
+                    found = under_lease(job, ledger, number, lambda lease: remove(job, lease))
+                else:
+                    found = remove(job, None)
+            except RunError:
+                raise
+            except Exception as error:  # noqa: BLE001 - one mailbox's trouble is its own, logged by _known
+                known = _known(error)
+                found = Undone(job, error=words_of(known), code=known.code, remedy=known.remedy)
+            state = "error" if found.error else "done"
+            emit(JobFinished(job.id, state, now(), found.error, found.code, found.remedy))
+            return found
+
+        known_jobs = {row.id for row in ledger.jobs()}
+        wanted = [job for job in jobs if job.id in known_jobs]
+        results = pool.each("undo", wanted, one, at_once=settings.mailboxes, stopped=lambda: stop.requested)
+        if really:
+            ledger.finish_run(number, 0)
+    never = [Undone(job) for job in jobs if job.id not in known_jobs]
+    return [found for found in results if found is not None] + never
 
 
 # --------------------------------------------------------------------- parts

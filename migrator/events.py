@@ -71,7 +71,7 @@ class Waiting(Event):
 
     job: str  # "" when a whole endpoint waits
     endpoint: str
-    reason: str  # "throttled", "retry", "source_down"
+    reason: str  # "throttled", "retry", "source_down", "paced" (our own limits), "hours" (quiet hours, not before)
     words: str  # the server's own words, made safe for a terminal
     until: float
     at: float

@@ -132,6 +132,8 @@ class Board:
             "throttled": "server asked to wait",
             "retry": "trying again",
             "source_down": "no answer",
+            "paced": "keeping the limits",
+            "hours": "by its hours",
         }.get(event.reason, event.reason)
         if event.words:
             words = f"{words}: {event.words}"

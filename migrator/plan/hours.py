@@ -191,7 +191,7 @@ def parse_rate(text: str) -> float:
         raise ValueError(f"{text!r} is no rate: write 200Mbit or 25MB (a second)")
     step = 1024 if found[3] else 1000
     amount = float(found[1]) * step ** " kmg".index(found[2].lower() or " ")
-    return amount / 8 if found[4].lower() == "bit" else amount
+    return float(amount / 8 if found[4].lower() == "bit" else amount)
 
 
 def checked(read: Callable[[str], object]) -> Callable[[str], str]:

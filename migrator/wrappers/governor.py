@@ -243,7 +243,7 @@ class Governor:
                 if self._stopped():
                     raise _left()
                 if tell:
-                    self._tell(ask.job, "quiet_hours" if words.startswith("quiet") else "paced", words, wait)
+                    self._tell(ask.job, "hours" if self._is_closed() else "paced", words, wait)
                 self._clock.sleep(wait)
         finally:
             self.dequeue(lane, ask)
@@ -310,6 +310,9 @@ class Governor:
         if ask.octets:
             lane.upload.start(ask.octets)
         return 0.0, ""
+
+    def _is_closed(self) -> bool:
+        return self._closed is not None and self._closed()[0] > 0
 
     def _pause(self, lane: Lane, ask: Ask, now: float) -> tuple[float | None, str] | None:
         """What the windows say; None when they have room."""
