@@ -238,6 +238,20 @@ class TargetContract:
         assert getattr(third.error, "code", "") == "conflict"
         assert len(listed(target, folder)[0]) == 1
 
+    # --- versions
+
+    def test_versions_are_those_that_were_told(self, target: Target, make: Make, folder: Folder) -> None:
+        samples = mails(3)
+        told = {}
+        for sample in samples:
+            (outcome,) = target.store(folder, [make(sample)])
+            told[outcome.target_id] = outcome.target_version
+        ids = list(told)
+        assert target.versions(folder, ids) == told
+        assert target.versions(folder, []) == {}
+        target.remove(folder, ids[:1])
+        assert target.versions(folder, ids) == {one: told[one] for one in ids[1:]}
+
     # --- remove
 
     def test_removed_is_gone_and_gone_is_fine(self, target: Target, make: Make, folder: Folder) -> None:
