@@ -134,7 +134,7 @@ def test_a_folder_made_anew_is_not_copied_twice(dovecot: servers.Server, tmp_pat
     raw.rename_folder("Work", "Gone")
     raw.delete_folder("Gone")
     servers.fill(
-        raw, dovecot, path, messages + [(mails(1, path, start=500)[0].mime(), (), mails(1)[0].received)]
+        raw, dovecot, path, [*messages, (mails(1, path, start=500)[0].mime(), (), mails(1)[0].received)]
     )
     assert run(folder) == 0
     assert servers.picture(dovecot, new) == servers.picture(dovecot, old)
