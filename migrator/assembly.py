@@ -46,7 +46,7 @@ from migrator.engine.verify import (
 from migrator.errors import ItemError, MigratorError, RunError, UserError
 from migrator.events import Event, FoldersListed, JobFinished, JobStarted, Notice, RunFinished, RunStarted
 from migrator.interfaces import Client, Clock, Context, Emit, Finding, Secrets, Source, Target
-from migrator.ledger import Entry, Ledger
+from migrator.ledger import Entry, Lease, Ledger
 from migrator.mapi.item import Message
 from migrator.model import (
     Checkpoint,

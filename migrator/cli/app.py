@@ -22,13 +22,14 @@ from migrator.cli import (
     report,
     run_command,
     status,
+    undo,
     verify,
 )
 from migrator.cli.guard import guarded
 
 app = typer.Typer(
     name="migrator",
-    help="Move mailboxes from hosted Exchange to Microsoft 365: in bulk, resumable, with a ledger of every item.",
+    help="Move mailboxes from hosted Exchange to Microsoft 365, with a ledger of all.",
     epilog="Try it without any server: migrator demo",
     no_args_is_help=True,
     add_completion=False,
@@ -46,6 +47,7 @@ COMMANDS: dict[str, Callable[..., int | None]] = {
     "errors": errors.command,
     "verify": verify.command,
     "report": report.command,
+    "undo": undo.command,
     "inspect": inspect.command,
     "diff": diff.command,
     "lab": lab.command,
@@ -70,7 +72,7 @@ def _top(
         ),
     ] = False,
 ) -> None:
-    """Move mailboxes from hosted Exchange to Microsoft 365: in bulk, resumable, with a ledger of every item."""
+    """Move mailboxes from hosted Exchange to Microsoft 365, with a ledger of all."""
 
 
 def run() -> None:

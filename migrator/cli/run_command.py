@@ -87,6 +87,7 @@ def command(
         mailboxes=mailboxes,
         dry_run=dry_run or None,
         retry_failed=retry_failed or None,
+        propagate_deletes=propagate_deletes or None,
         newest_first=newest_first or None,
         not_before=not_before,
         stop_at=stop_at,

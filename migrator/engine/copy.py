@@ -39,7 +39,17 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from migrator.engine import pool
-from migrator.engine.decide import BY_SETTINGS, Rules, Send, completed, decide, is_due, skip_reason
+from migrator.engine.decide import (
+    BY_SETTINGS,
+    WAS_THERE,
+    Rules,
+    Send,
+    completed,
+    decide,
+    is_due,
+    skip_reason,
+    was_there,
+)
 from migrator.engine.departed import Departed
 from migrator.engine.doubt import Evidence, Found, Wanted, look, match, of_entry, of_ref
 from migrator.engine.routes import Routes
@@ -320,6 +330,7 @@ class MailboxCopy:
                 (entry.target_id, entry.target_version)
                 if entry.target_id and self._rules.can_update
                 else None,
+                was_there(entry),
             )
             for entry in due
         ]
@@ -506,6 +517,8 @@ class MailboxCopy:
                     self._detours[send.ref.id] = taken
                 if item.ref is not send.ref:
                     item = replace(item, ref=send.ref)
+                if send.was_there:
+                    item = replace(item, notes=(*item.notes, WAS_THERE))
                 size = item.content.size
                 self._queue.append(_Parcel(work, page, item, send.replaces, ticket, size, work.target.id))
             self._filled.notify(len(parcels))
@@ -853,7 +866,13 @@ class MailboxCopy:
         for parcel in parcels:
             there = found.found.get(parcel.item.ref.id)
             if there is not None:
-                outcome = Outcome(parcel.item.ref, State.COPIED, *there, octets=parcel.item.content.size)
+                outcome = Outcome(
+                    parcel.item.ref,
+                    State.COPIED,
+                    *there,
+                    octets=parcel.item.content.size,
+                    notes=parcel.item.notes,
+                )
                 self._store_give_ups = 0
             elif self._halting():
                 # The grace time may have been cut short: still in doubt, the next start looks.

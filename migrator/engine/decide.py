@@ -26,6 +26,9 @@ from migrator.settings import RunSettings
 ATTEMPTS = 3
 """Runs that try a failed item by themselves; after that only `retry_failed` does."""
 
+WAS_THERE = "was_there"
+"""Note of an entry whose target item was there before us and was only updated by us: never ours to remove."""
+
 BY_SETTINGS = frozenset({SkipReason.FILTERED_DATE, SkipReason.UNSUPPORTED_KIND})
 """Skips that another run may see otherwise; the checkpoint has passed them, so the ledger brings them back."""
 
@@ -45,6 +48,7 @@ class Send:
 
     ref: ItemRef
     replaces: tuple[str, str] | None = None
+    was_there: bool = False  # what is replaced was in the target before us
 
 
 @dataclass(slots=True)
@@ -69,7 +73,7 @@ def decide(refs: Sequence[ItemRef], entries: Mapping[str, Entry], rules: Rules) 
             if ref.version == entry.version:
                 continue
             if rules.can_update and entry.target_id:
-                chosen.send.append(Send(ref, (entry.target_id, entry.target_version)))
+                chosen.send.append(Send(ref, (entry.target_id, entry.target_version), was_there(entry)))
             else:
                 chosen.stale += 1
         elif entry.state is State.SKIPPED:
@@ -110,6 +114,11 @@ def is_due(entry: Entry, settings: RunSettings, version: str = "") -> bool:
     )
 
 
+def was_there(entry: Entry) -> bool:
+    """Whether the entry's target item was in the target before this project wrote anything."""
+    return entry.state is State.PRESENT or WAS_THERE in entry.notes
+
+
 def skip_reason(ref: ItemRef, rules: Rules) -> SkipReason | None:
     """Why an item is left out by its description alone, or None."""
     if ref.kind not in rules.kinds:
@@ -129,7 +138,7 @@ def _fresh(ref: ItemRef, entry: Entry | None, rules: Rules, chosen: Chosen) -> N
     replaces = None
     if entry is not None and entry.target_id and rules.can_update:
         replaces = (entry.target_id, entry.target_version)
-    chosen.send.append(Send(ref, replaces))
+    chosen.send.append(Send(ref, replaces, replaces is not None and entry is not None and was_there(entry)))
 
 
 def _gone(ref: ItemRef, entry: Entry | None, chosen: Chosen) -> None:

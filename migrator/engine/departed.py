@@ -19,6 +19,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from migrator.engine.decide import was_there
 from migrator.engine.tools import Tools
 from migrator.errors import CheckpointLost, ItemError, JobError
 from migrator.events import BatchSettled, Notice
@@ -182,10 +183,10 @@ def follow(job: Job, lease: Lease, target: Target, tools: Tools) -> None:
     ]
     deleted: list[Entry] = []
     if tools.settings.propagate_deletes:
-        deleted = [entry for entry in left if entry.departed == GONE and entry.state is State.COPIED]
+        deleted = [entry for entry in left if entry.departed == GONE and not was_there(entry)]
         _refuse_many(job, deleted, tools)
     # What was in the target before us is not ours to remove, wherever its like went at the source.
-    strangers = [entry for entry in moved if entry.state is not State.COPIED or not entry.target_id]
+    strangers = [entry for entry in moved if was_there(entry) or not entry.target_id]
     same = [e for e in moved if e not in strangers and now[e.moved_to].target_id == e.target_id]
     ledger.drop(lease, [entry.source_id for entry in (*strangers, *same)])
     rows = {row.source_id: row for row in ledger.folders(job.id)}

@@ -337,6 +337,7 @@ class _Run(_Table):
     folders: list[Pattern] | None = None
     exclude_folders: list[Pattern] | None = None
     retry_failed: bool | None = None
+    propagate_deletes: bool | None = None
     force: list[Force] | None = None
     find_present: bool | None = None
     max_item_octets: Octets | None = None

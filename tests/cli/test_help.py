@@ -66,6 +66,7 @@ def test_all_commands_of_the_journey_are_there() -> None:
         "errors",
         "verify",
         "report",
+        "undo",
         "inspect",
         "diff",
         "lab",
