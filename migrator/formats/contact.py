@@ -342,9 +342,12 @@ def _contact(component: Component) -> Converted:
     return Converted(card.message, card.notes.all())
 
 
-def _structured(line: Line, size: int) -> list[str]:
-    """Fields of a structured value; several values in one field are put side by side."""
-    fields = [" ".join(filter(None, (unescape(one).strip() for one in split(f, ",")))) for f in line.fields()]
+def _structured(line: Line, size: int, joined: str = "") -> list[str]:
+    """Fields of a structured value. joined: what is put between several values in one field; "" where commas are text."""
+    fields = []
+    for one in line.fields():
+        values = split(one, ",") if joined else [one]
+        fields.append(joined.join(filter(None, (unescape(value).strip() for value in values))))
     return (fields + [""] * size)[: max(size, len(fields))]
 
 
@@ -353,8 +356,13 @@ def _names(card: _Card) -> None:
     line = component.first("N")
     family = given = middle = prefix = suffix = ""
     if line is not None:
-        # Commas in names are texts in vCard 2.1 and in many later files: "Richter,James" are two middle names.
-        family, given, middle, prefix, suffix = _structured(line, 5)[:5]
+        # Several middle names stand between commas; vCard 2.1 knows no lists.
+        joined = "" if component.text("VERSION") == "2.1" else " "
+        family, given, middle, prefix, suffix = _structured(line, 5, joined)[:5]
+    for further in component.all("N")[1:]:
+        card.over("Name", " ".join(filter(None, _structured(further, 5, " "))))
+    for further in component.all("FN")[1:]:
+        card.over("Name", further.text())
     shown = component.text("FN") or component.text("NAME")
     company = component.first("ORG")
     for key, text in (
@@ -382,7 +390,9 @@ def _names(card: _Card) -> None:
     if not file_as:
         file_as = f"{family}, {' '.join(filter(None, (given, middle)))}" if family and given else shown
     p.set(P.PidLidFileUnder, STRING, file_as)
-    p.set(P.PidLidFileUnderId, INT32, 0x8017 if file_as.startswith(f"{family}, ") and family else 0x8001)
+    # By which rule it was made (MS-OXOCNTC 2.2.1.1.12): last name first, the display name, or by hand.
+    rule = 0x8017 if family and file_as.startswith(f"{family}, ") else 0x3001 if file_as == shown else -1
+    p.set(P.PidLidFileUnderId, INT32, rule)
     initials = "".join(f"{part[0]}." for part in (p.text(P.PidTagGivenName), middle, family) if part)
     card.set(P.PidTagInitials, initials)
 
@@ -470,7 +480,7 @@ def _addresses(card: _Card) -> None:
         wanted = _place_of(line)
         # The wanted place, else "other"; only then any: a work address in the place for homes would be wrong.
         free = [p for p in _PLACES if p not in used and p.type in (wanted, "other")]
-        fields = _structured(line, 7)
+        fields = _structured(line, 7, "" if card.component.text("VERSION") == "2.1" else ", ")
         whole = _whole(fields)
         if not whole:
             continue

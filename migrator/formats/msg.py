@@ -22,6 +22,7 @@ from uuid import UUID
 
 import olefile
 
+from migrator.formats import compound
 from migrator.formats.errors import FormatError
 from migrator.mapi import properties as P
 from migrator.mapi.fasttransfer.codepages import decoder
@@ -230,7 +231,7 @@ class _Reader:
             made.embedded = self._message(held, 24, depth + 1)
         else:
             # An OLE object, or another program's storage: kept as a compound file of its own.
-            p[P.PidTagAttachDataBinary] = Value(OBJECT, _compound(self, inner))
+            p[P.PidTagAttachDataBinary] = Value(OBJECT, compound.build(_copy(self, inner)))
         return made
 
     # Properties
@@ -426,29 +427,18 @@ def _decoded(values: Properties, code_page: int) -> Properties:
     return made
 
 
-# A storage as a compound file of its own -----------------------------------------------------------------------------
-
-_SECTOR: Final = 512
-_FREE, _END, _FAT = 0xFFFFFFFF, 0xFFFFFFFE, 0xFFFFFFFD
-
-
-@dataclass(slots=True)
-class _Entry:
-    name: str
-    kind: int  # 1 storage, 2 stream, 5 root
-    clsid: bytes
-    octets: bytes = b""
-    child: int = _FREE
-    right: int = _FREE
-    left: int = _FREE
-    start: int = _END
-
-
-def _compound(reader: _Reader, storage: Any) -> bytes:
-    """The storage's content as a compound file (MS-CFB): what OLE programs open, and PidTagAttachDataObject holds."""
-    entries = [_Entry("Root Entry", 5, _clsid(storage))]
-    _collect(reader, storage, 0, entries, 0)
-    return _write_compound(entries)
+def _copy(reader: _Reader, entry: Any, depth: int = 0) -> compound.Storage:
+    """A storage with all that is in it, whatever it is."""
+    if depth > DEEPEST:
+        raise FormatError("storages nested too deep", code="format_limit")
+    made = compound.Storage(entry.name if depth else "Root Entry", _clsid(entry))
+    for kid in entry.kids:
+        reader._count()
+        if kid.entry_type == olefile.STGTY_STREAM:
+            made.children.append(compound.Stream(kid.name, reader._octets(kid)))
+        else:
+            made.children.append(_copy(reader, kid, depth + 1))
+    return made
 
 
 def _clsid(entry: Any) -> bytes:
@@ -456,111 +446,3 @@ def _clsid(entry: Any) -> bytes:
         return UUID(entry.clsid).bytes_le if entry.clsid else bytes(16)
     except (ValueError, AttributeError, TypeError):
         return bytes(16)
-
-
-def _collect(reader: _Reader, storage: Any, parent: int, entries: list[_Entry], depth: int) -> None:
-    if depth > DEEPEST:
-        raise FormatError("storages nested too deep", code="format_limit")
-    # Siblings are a search tree by length, then upper-case name (MS-CFB 2.6.4).
-    kids = sorted(storage.kids, key=lambda kid: (len(kid.name.encode("utf-16-le")), kid.name.upper()))
-    made: list[int] = []
-    for kid in kids:
-        reader._count()
-        number = len(entries)
-        made.append(number)
-        if kid.entry_type == olefile.STGTY_STREAM:
-            entries.append(_Entry(kid.name, 2, bytes(16), reader._octets(kid)))
-        else:
-            entries.append(_Entry(kid.name, 1, _clsid(kid)))
-            _collect(reader, kid, number, entries, depth + 1)
-    entries[parent].child = _balanced(entries, made)
-
-
-def _balanced(entries: list[_Entry], numbers: list[int]) -> int:
-    if not numbers:
-        return _FREE
-    middle = len(numbers) // 2
-    node = numbers[middle]
-    entries[node].left = _balanced(entries, numbers[:middle])
-    entries[node].right = _balanced(entries, numbers[middle + 1 :])
-    return node
-
-
-def _write_compound(entries: list[_Entry]) -> bytes:
-    """A version 3 file; streams below 4096 octets stand in the mini stream, as the format wants it."""
-    mini = bytearray()
-    mini_fat: list[int] = []
-    sectors: list[bytes] = []
-    fat: list[int] = []
-
-    def put(octets: bytes) -> int:
-        """Octets into a chain of new sectors; the number of the first."""
-        if not octets:
-            return _END
-        start = len(sectors)
-        pieces = [octets[at : at + _SECTOR] for at in range(0, len(octets), _SECTOR)]
-        sectors.extend(piece.ljust(_SECTOR, b"\0") for piece in pieces)
-        fat.extend([*range(start + 1, start + len(pieces)), _END])
-        return start
-
-    for entry in entries[1:]:
-        if entry.kind == 2 and len(entry.octets) >= 4096:
-            entry.start = put(entry.octets)
-        elif entry.kind == 2 and entry.octets:
-            entry.start = len(mini) // 64
-            count = -(-len(entry.octets) // 64)
-            mini += entry.octets.ljust(count * 64, b"\0")
-            mini_fat += [*range(entry.start + 1, entry.start + count), _END]
-    entries[0].start, entries[0].octets = put(bytes(mini)), bytes(mini)
-    directory = b"".join(_wire(entry) for entry in entries)
-    directory += _wire(_Entry("", 0, bytes(16))) * (-len(entries) % 4)
-    directory_start = put(directory)
-    mini_fat_octets = struct.pack(f"<{len(mini_fat)}I", *mini_fat)
-    mini_fat_octets += b"\xff" * (-len(mini_fat_octets) % _SECTOR)
-    mini_fat_start = put(mini_fat_octets)
-    # The table describes its own sectors too, and those of the list beyond the header's 109.
-    fat_sectors = extra = 0
-    while True:
-        need = -(-(len(sectors) + fat_sectors + extra) // 128)
-        more = max(0, -(-(need - 109) // 127))
-        if (need, more) == (fat_sectors, extra):
-            break
-        fat_sectors, extra = need, more
-    first = len(sectors)
-    places = list(range(first, first + fat_sectors))
-    fat += [_FAT] * fat_sectors + [0xFFFFFFFC] * extra
-    table = struct.pack(f"<{len(fat)}I", *fat).ljust(fat_sectors * _SECTOR, b"\xff")
-    beyond = places[109:]
-    lists = b""
-    for number in range(extra):
-        part = beyond[127 * number : 127 * (number + 1)]
-        part += [_FREE] * (127 - len(part))
-        following = first + fat_sectors + number + 1 if number + 1 < extra else _END
-        lists += struct.pack("<128I", *part, following)
-    header = _MAGIC + bytes(16) + struct.pack("<HHHHH6x", 0x3E, 3, 0xFFFE, 9, 6)
-    header += struct.pack(
-        "<IIIIIIIIII",
-        0,
-        fat_sectors,
-        directory_start,
-        0,
-        4096,
-        mini_fat_start,
-        len(mini_fat_octets) // _SECTOR,
-        first + fat_sectors if extra else _END,
-        extra,
-        places[0],
-    )
-    header += struct.pack("<108I", *(places[1:109] + [_FREE] * 108)[:108])
-    return header + b"".join(sectors) + table + lists
-
-
-def _wire(entry: _Entry) -> bytes:
-    name = (entry.name[:31] + "\0").encode("utf-16-le") if entry.kind else b""
-    return (
-        name.ljust(64, b"\0")
-        + struct.pack("<HBBIII", len(name), entry.kind, 1, entry.left, entry.right, entry.child)
-        + entry.clsid
-        + bytes(20)
-        + struct.pack("<IQ", entry.start if entry.kind in (2, 5) else 0, len(entry.octets))
-    )
