@@ -11,15 +11,18 @@ among it. Converters leave that out, because nobody knows it and the store write
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 from migrator.formats.content import MemoryContent
 from migrator.formats.convert import tree_to_fts
 from migrator.mapi import properties as p
-from migrator.mapi.item import BOOLEAN, FLOAT64, INT32, STRING, TIME, Message, Properties
+from migrator.mapi.blobs import ConversationIndex, build_conversation_index
+from migrator.mapi.item import BINARY, BOOLEAN, FLOAT64, INT32, STRING, TIME, Message, Properties, filetime
 from migrator.model import Format, Item, ItemRef, Kind
 
 SUBJECT = "migrator canary: may be deleted"
 MOMENT = datetime(2020, 2, 3, 9, 0, tzinfo=UTC)
+_CONVERSATION = ConversationIndex(filetime(MOMENT), UUID("6d696772-6174-6f72-2063-616e61727900"))
 MESSAGE_ID = "<canary.20200203@migrator.invalid>"
 
 _CLASSES = {
@@ -77,6 +80,7 @@ def _common(item_class: str) -> Message:
 
 def _mail(values: Properties) -> None:
     values.set(p.PidTagInternetMessageId, STRING, MESSAGE_ID)
+    values.set(p.PidTagConversationIndex, BINARY, build_conversation_index(_CONVERSATION))
     values.set(
         p.PidTagTransportMessageHeaders, STRING, f"Message-ID: {MESSAGE_ID}\r\nSubject: {SUBJECT}\r\n\r\n"
     )

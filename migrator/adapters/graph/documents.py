@@ -21,6 +21,8 @@ from datetime import date, datetime, timedelta
 from html import escape
 from typing import Any, Final
 
+import pybase64
+
 from migrator.errors import ItemError
 from migrator.formats import mime
 from migrator.formats.rtfhtml import extract
@@ -151,11 +153,19 @@ def _mail(message: Message) -> Made:
     if values.flag(p.PidTagReadReceiptRequested) or values.flag(p.PidTagOriginatorDeliveryReportRequested):
         made.note("receipts")
     extended = [_extended("Integer 0x0E07", str(values.integer(p.PidTagMessageFlags) & _KEPT_FLAGS))]
-    extended += [
-        _extended(f"SystemTime 0x{tag:04X}", _iso(moment))
-        for tag in (p.PidTagClientSubmitTime, p.PidTagMessageDeliveryTime)
-        if (moment := values.time(tag))
-    ]
+    # A draft has neither date; without one here it would be listed as received now.
+    received = values.time(p.PidTagMessageDeliveryTime) or values.time(p.PidTagCreationTime)
+    for tag, moment in (
+        (p.PidTagClientSubmitTime, values.time(p.PidTagClientSubmitTime)),
+        (p.PidTagMessageDeliveryTime, received),
+        (p.PidTagLastVerbExecutionTime, values.time(p.PidTagLastVerbExecutionTime)),
+    ):
+        if moment:
+            extended.append(_extended(f"SystemTime 0x{tag:04X}", _iso(moment)))
+    index = values.binary(p.PidTagConversationIndex)
+    if index and len(index) < 1000:
+        encoded = pybase64.b64encode_as_string(bytes(index))
+        extended.append(_extended(f"Binary 0x{p.PidTagConversationIndex:04X}", encoded))
     extended += [
         _extended(f"String 0x{tag:04X}", found)
         for tag in (p.PidTagInternetReferences, p.PidTagInReplyToId)
