@@ -7,13 +7,26 @@ import tracemalloc
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from migrator.formats import mime
 from migrator.formats.errors import FormatError
 from migrator.mapi import fasttransfer
 from migrator.mapi import properties as p
+from migrator.mapi.item import (
+    BINARY,
+    BOOLEAN,
+    INT32,
+    MULTIPLE,
+    STRING,
+    TIME,
+    Attachment,
+    Message,
+    Named,
+    Properties,
+    Value,
+)
 from tests.formats.test_mime_read import ALTERNATIVE, HEAD, INVITATION, MIXED, REPORT, SIGNED
 
 
@@ -180,3 +193,106 @@ def test_damaged_mail_is_a_message_or_a_format_error(raw: bytes) -> None:
 @given(st.binary(max_size=600))
 def test_any_octets_are_a_message_or_a_format_error(raw: bytes) -> None:
     check(raw)
+
+
+# Trees out of hostile streams -------------------------------------------------------------------------------------------------
+
+TAGS = [
+    *(
+        0x0C1A,
+        0x0C1E,
+        0x0C1F,
+        0x0C19,
+        0x5D01,
+        0x0042,
+        0x0064,
+        0x0065,
+        0x0041,
+        0x5D02,
+        0x3001,
+        0x3002,
+        0x3003,
+        0x0FFF,
+        0x39FE,
+    ),
+    *(
+        0x370D,
+        0x371B,
+        0x1043,
+        Named(p.PS_INTERNET_HEADERS, name="x-a"),
+        Named(p.PS_INTERNET_HEADERS, name="X B:"),
+    ),
+    *(p.PidTagMessageClass, p.PidTagSubject, p.PidTagTransportMessageHeaders, p.PidTagClientSubmitTime),
+    *(
+        p.PidTagInternetMessageId,
+        p.PidTagInternetReferences,
+        p.PidTagReplyRecipientEntries,
+        p.PidTagImportance,
+    ),
+    *(
+        p.PidTagSensitivity,
+        p.PidTagConversationIndex,
+        p.PidTagConversationTopic,
+        p.PidNameKeywords,
+        p.PidTagMessageFlags,
+    ),
+    *(p.PidTagBody, p.PidTagHtml, p.PidTagRtfCompressed, p.PidTagInternetCodepage, p.PidTagMessageCodepage),
+    *(p.PidTagRecipientType, p.PidTagAttachMethod, p.PidTagAttachDataBinary, p.PidTagAttachLongFilename),
+    *(p.PidTagAttachMimeTag, p.PidTagAttachContentId, p.PidTagAttachContentLocation, p.PidTagAttachFlags),
+    *(
+        p.PidTagAttachmentHidden,
+        p.PidTagAttachmentFlags,
+        p.PidTagFlagStatus,
+        p.PidTagLastVerbExecuted,
+        p.PidLidReminderSet,
+    ),
+]
+VALUES = st.one_of(
+    st.builds(Value, st.just(STRING), st.text(max_size=60)),
+    st.builds(
+        Value,
+        st.just(STRING),
+        st.sampled_from(
+            [
+                "IPM.Note.SMIME",
+                "IPM.Note.SMIME.MultipartSigned",
+                "REPORT.IPM.Note.NDR",
+                "IPM.Appointment",
+                "EX",
+                "multipart/mixed",
+                "message/rfc822",
+            ]
+        ),
+    ),
+    st.builds(Value, st.just(INT32), st.integers(-(1 << 31), (1 << 31) - 1)),
+    st.builds(Value, st.just(INT32), st.integers(0, 8)),
+    st.builds(Value, st.just(BINARY), st.binary(max_size=80)),
+    st.builds(Value, st.just(BOOLEAN), st.booleans()),
+    st.builds(Value, st.just(TIME), st.integers(0, (1 << 64) - 1)),
+    st.builds(Value, st.just(MULTIPLE | STRING), st.lists(st.text(max_size=10), max_size=3)),
+    st.builds(Value, st.just(0x001E), st.binary(max_size=20)),
+)
+PROPERTIES = st.dictionaries(st.sampled_from(TAGS), VALUES, max_size=14).map(Properties)
+TREES = st.recursive(
+    st.builds(Message, PROPERTIES, st.lists(PROPERTIES, max_size=3), st.just([])),
+    lambda inner: st.builds(
+        Message,
+        PROPERTIES,
+        st.lists(PROPERTIES, max_size=3),
+        st.lists(st.builds(Attachment, PROPERTIES, st.one_of(st.none(), inner)), max_size=3),
+    ),
+    max_leaves=4,
+)
+
+
+@settings(max_examples=100, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+@given(TREES)
+def test_any_tree_is_written_as_a_mail_that_can_be_read(message: Message) -> None:
+    written = mime.from_tree(message)
+    assert set(written.notes) <= set(mime.NOTES)
+    octets = written.octets
+    assert b"\n" not in octets.replace(b"\r\n", b"")
+    mime.flags_of(message)
+    mime.categories_of(message)
+    again = mime.to_tree(octets).message
+    assert mime.from_tree(again).octets

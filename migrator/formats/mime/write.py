@@ -387,7 +387,7 @@ class _Writer:
         raw = values.get(p.PidTagHtml)
         if isinstance(raw, str):  # some stores keep it as text
             html = raw.encode("utf-8", "replace"), "utf-8"
-        elif raw is not None and len(raw):
+        elif isinstance(raw, bytes | memoryview) and len(raw):
             html = self.html_octets(bytes(raw), values.integer(p.PidTagInternetCodepage))
         if html is None and p.PidTagRtfCompressed in values:
             found = self.rich(bytes(values.binary(p.PidTagRtfCompressed)))
