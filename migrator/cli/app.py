@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import sys
 from collections.abc import Callable
 from typing import Annotated
@@ -26,6 +25,7 @@ from migrator.cli import (
     verify,
 )
 from migrator.cli.guard import guarded
+from migrator.cli.process import settle_in
 
 app = typer.Typer(
     name="migrator",
@@ -77,8 +77,7 @@ def _top(
 
 def run() -> None:
     """Entry point of the command."""
-    # What dies here dies by its reference count; looking for cycles at the usual pace costs a tenth of a run (measured).
-    gc.set_threshold(50_000, 20, 50)
+    settle_in()
     # A name with an emoji must not end a run on a console with an old code page.
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
