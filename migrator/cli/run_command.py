@@ -46,6 +46,12 @@ def command(
     exclude: Exclude = [],  # noqa: B006
     dry_run: Annotated[bool, Option("--dry-run", help="Do all but write to the target.")] = False,
     retry_failed: Annotated[bool, Option("--retry-failed", help="Try failed items again.")] = False,
+    propagate_deletes: Annotated[
+        bool, Option("--propagate-deletes", help="Delete what the source deleted.", hidden=True)
+    ] = False,
+    processes: Annotated[
+        int | None, Option("--processes", metavar="N", help="Processes that share the work.", hidden=True)
+    ] = None,
     newest_first: NewestFirst = False,
     not_before: NotBefore = None,
     stop_at: StopAt = None,
@@ -63,7 +69,8 @@ def command(
 ) -> int:
     """Copy. The same command goes on after any stop. Ctrl-C twice: stop now.
     Hours, pace and order, in docs/running.md: --not-before, --stop-at, --quiet-hours,
-    --time-zone, --max-rate, --newest-first, --wait-for-source.
+    --time-zone, --max-rate, --newest-first, --wait-for-source,
+    --propagate-deletes, --processes.
 
     Example: migrator run -p acme --batch pilot --pass prestage
     """
@@ -72,6 +79,7 @@ def command(
     from migrator.cli.loading import interactive, load, settings_of
     from migrator.cli.logs import logging_to
     from migrator.cli.plan import as_text, exit_code
+    from migrator.cli.processes import Together
     from migrator.cli.signals import leave_now, stops
     from migrator.engine.stop import Stop
 
@@ -104,6 +112,8 @@ def command(
             surveys = assembly.survey(
                 loaded.project, loaded.jobs, settings, view.emit, stop, interactive=interactive()
             )
+        elif processes is not None and processes > 1 and len(loaded.jobs) > 1 and not dry_run:
+            code = Together(loaded.project, loaded.jobs, settings, view.emit, stop, processes).run()
         else:
             code = assembly.run(
                 loaded.project, loaded.jobs, settings, view.emit, stop, interactive=interactive()
