@@ -35,6 +35,14 @@ def pymap() -> Iterator[servers.Server]:
         server.stop()
 
 
+@pytest.fixture(scope="session")
+def cyrus() -> Iterator[servers.Server]:
+    with servers.short_folder("cy") as folder:
+        server = servers.cyrus(folder)
+        yield server
+        server.stop()
+
+
 @pytest.fixture
 def closing() -> Iterator[contextlib.ExitStack]:
     with contextlib.ExitStack() as stack:

@@ -17,6 +17,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -95,6 +96,7 @@ class Server:
     user: str = ""  # the only one, when there is only one
     prefix: str = ""
     restart: Callable[[], None] = field(default=lambda: None)
+    keep: object = None
     _numbers: Any = field(default_factory=itertools.count)
 
     def new_user(self) -> str:
@@ -551,3 +553,123 @@ def table(server: Server, **more: str) -> str:
         *(f"{key} = {value}" for key, value in more.items()),
     ]
     return "\n".join(lines)
+
+
+# --------------------------------------------------------------------- Cyrus
+
+CYRUS_CONF = """
+START {{
+  recover cmd="{bin}/ctl_cyrusdb -C {folder}/imapd.conf -r"
+}}
+SERVICES {{
+  imap cmd="{bin}/imapd -C {folder}/imapd.conf -U 100" listen="127.0.0.1:{port}" prefork=1
+}}
+EVENTS {{
+}}
+"""
+
+CYRUS_IMAPD = """
+configdirectory: {folder}/config
+partition-default: {folder}/spool
+defaultpartition: default
+cyrus_user: {user}
+admins: admin
+allowplaintext: yes
+autocreate_quota: 0
+autocreate_post: yes
+autocreate_inbox_folders: Outgoing
+xlist-sent: Outgoing
+sasl_pwcheck_method: saslauthd
+sasl_saslauthd_path: {folder}/auth
+sasl_mech_list: PLAIN LOGIN
+saslauthd_path: {folder}/auth
+unixhierarchysep: yes
+altnamespace: yes
+duplicate_db_path: {folder}/config/deliver.db
+lmtpsocket: {folder}/config/lmtp
+idlesocket: {folder}/config/idle
+notifysocket: {folder}/config/notify
+proc_path: {folder}/proc
+mboxname_lockpath: {folder}/lock
+tls_server_cert: disabled
+munge8bit: no
+maxword: 4194304
+maxquoted: 4194304
+skiplist_unsafe: yes
+conversations: no
+"""
+
+
+class YesMan(threading.Thread):
+    """Speaks saslauthd's protocol on a socket of its own: each of name, password, service, realm as length and octets."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(daemon=True)
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.bind(str(path))
+        path.chmod(0o777)
+        self._socket.listen(50)
+        self.start()
+
+    def run(self) -> None:
+        while True:
+            try:
+                peer, _ = self._socket.accept()
+            except OSError:
+                return
+            with peer, contextlib.suppress(OSError, ValueError):
+                words = []
+                with peer.makefile("rb") as file:
+                    for _ in range(4):
+                        words.append(file.read(int.from_bytes(file.read(2), "big")).decode())
+                answer = b"OK" if words[1] == PASSWORD else b"NO wrong password"
+                peer.sendall(len(answer).to_bytes(2, "big") + answer)
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+def cyrus(folder: Path) -> Server:
+    """Cyrus from the system, or unpacked below $CYRUS_ROOT: Debian's package cannot be installed beside Dovecot's."""
+    root = Path(os.environ.get("CYRUS_ROOT", "/"))
+    programs = root / "usr/lib/cyrus/bin"
+    master = root / "usr/sbin/cyrmaster"
+    if not (programs / "imapd").exists() or not master.exists():
+        missing("Cyrus (cyrus-imapd, or CYRUS_ROOT)")
+    user = plain_user()
+    port = free_port()
+    for name in ("config", "spool", "proc", "lock"):
+        (folder / name).mkdir()
+    given = {"folder": folder, "bin": programs, "user": user.pw_name, "port": port}
+    (folder / "cyrus.conf").write_text(CYRUS_CONF.format(**given), encoding="utf-8")
+    (folder / "imapd.conf").write_text(CYRUS_IMAPD.format(**given), encoding="utf-8")
+    yes = YesMan(folder / "auth")
+    _give(folder, user)
+    libraries = ":".join(str(path.parent) for path in root.glob("usr/lib/*/libcyrus.so.0"))
+    process = subprocess.Popen(
+        [
+            master,
+            "-C",
+            folder / "imapd.conf",
+            "-M",
+            folder / "cyrus.conf",
+            "-p",
+            folder / "pid",
+            "-L",
+            folder / "log",
+        ],
+        env={**os.environ, "LD_LIBRARY_PATH": libraries},
+        preexec_fn=as_plain_user(),
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+    def log() -> str:
+        file = folder / "log"
+        return file.read_text("utf-8", "replace")[-2000:] if file.exists() else ""
+
+    _wait_for(port, process, log)
+    server = Server("cyrus", port, "/", process, folder)
+    server.keep = yes
+    return server

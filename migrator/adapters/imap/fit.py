@@ -2,7 +2,8 @@
 
 Facts this module rests on (imapsync's FAQ.APPEND_errors and FAQ.Exchange, seen at Exchange Online):
 - lines of more than about 10,000 octets are refused ("BAD Command Argument Error. 11")
-- NUL octets are refused, everywhere (RFC 3501 9: CHAR8 has none)
+- NUL octets are refused, everywhere (RFC 3501 9: CHAR8 has none), and line ends without CR by Cyrus ("Message contains bare
+  newlines") and Exchange; lines end with CR LF in mail (RFC 5322 2.3)
 - a request for a read receipt in old mail makes clients ask, or send one, when it is opened in its new place
 
 Only the parts that need it are written anew, as base64; signed and encrypted mail is never changed by that.
@@ -21,6 +22,7 @@ _RECEIPT = re.compile(
     rb"^(?=(?:disposition-notification-to|return-receipt-to|x-confirm-reading-to):)",
     re.IGNORECASE | re.MULTILINE,
 )
+_BARE = re.compile(rb"(?<!\r)\n")
 _BOUNDARY = re.compile(rb'boundary\s*=\s*(?:"((?:[^"\\]|\\.)+)"|([^\s;]+))', re.IGNORECASE)
 _PROTECTED = re.compile(rb"multipart/(signed|encrypted)|application/(x-)?pkcs7-mime", re.IGNORECASE)
 
@@ -30,6 +32,34 @@ def disarm(raw: bytes) -> tuple[bytes, bool]:
     head, gap, body = _split(raw)
     renamed = _RECEIPT.sub(b"X-Was-", head)
     return (renamed + gap + body, True) if renamed != head else (raw, False)
+
+
+def unfit(piece: bytes | memoryview) -> bool:
+    """Whether there are NULs or line ends without CR. At the speed of memory: every message is looked at."""
+    step = 4 << 20
+    for at in range(0, len(piece), step):
+        part = piece[at : at + step]
+        if not isinstance(part, bytes):
+            part = bytes(part)
+        if b"\0" in part:
+            return True
+        lines = part.count(b"\n")
+        # A pair that the cut tears apart looks like a bare line end; to look twice is cheap.
+        if lines and part.count(b"\r\n") != lines:
+            return True
+    return False
+
+
+def mend(raw: bytes) -> tuple[bytes, tuple[str, ...]]:
+    """Line ends as they must be, and parts that hold NULs as base64."""
+    notes: list[str] = []
+    if b"\0" in raw:
+        raw, more = shorten(raw, 1 << 60)
+        notes += more
+    mended = _BARE.sub(b"\r\n", raw)
+    if mended != raw:
+        notes.append("line_ends_mended")
+    return mended, tuple(notes)
 
 
 def too_long(raw: bytes, most: int = LINE_MOST) -> bool:

@@ -5,6 +5,7 @@ Facts this module rests on:
 - SPECIAL-USE attributes tell roles (RFC 6154); where a server has none, usual names do, at the root or right below Inbox
 - a personal namespace may have a prefix, "INBOX." on Courier and old Cyrus (RFC 2342): it is no part of the path, and what
   lies below a folder called Inbox keeps that name there
+- servers refuse further characters (Cyrus a backslash: imap/mboxname.c, GOODCHARS)
 - a separator cannot be in a name; what looks like it can: ／ and ．are written instead, and read as they are
 """
 
@@ -64,7 +65,23 @@ USUAL = {
 }  # fmt: skip
 _BY_NAME = {name: role for role, names in USUAL.items() for name in names}
 
-LOOK_ALIKES = {"/": "／", ".": "．", "\\": "＼", "|": "｜", "^": "＾", "~": "～", ":": "："}
+_SAFE = frozenset("-_ ()+=,'@")  # beside letters and digits
+
+
+def look_alike(char: str) -> str:
+    """The full-width form of an ASCII punctuation mark: to the eye the same, to a server a letter."""
+    return chr(ord(char) + 0xFEE0) if "!" <= char <= "~" and not char.isalnum() else "_"
+
+
+def tame(path: FolderPath) -> FolderPath:
+    """A path in which every character that some server refuses is written by its look-alike."""
+    return tuple(
+        "".join(
+            char if char.isalnum() or char in _SAFE or char > "~" else look_alike(char)
+            for char in part.strip() or "_"
+        )
+        for part in path
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +115,7 @@ class Naming:
 
     def _part(self, part: str) -> str:
         if self.separator and self.separator in part:
-            part = part.replace(self.separator, LOOK_ALIKES.get(self.separator, "_"))
+            part = part.replace(self.separator, look_alike(self.separator))
         return part
 
 

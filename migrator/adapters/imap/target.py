@@ -37,6 +37,7 @@ from migrator.adapters.imap.listing import (
     split_id,
     version_of,
 )
+from migrator.adapters.imap.names import tame
 from migrator.adapters.imap.source import ORIGIN, ImapReader
 from migrator.adapters.imap.wire import LITERAL_MINUS, Lost, Selected, Tagged, Wire
 from migrator.errors import InDoubt, ItemError, JobError, MigratorError, Throttled, Transient
@@ -202,6 +203,14 @@ class ImapTarget(ImapReader):
         except Transient:
             self._shared.folders = None
             raise
+        except ItemError:
+            tamed = tame(path)
+            if tamed == path:
+                raise
+            # Some servers have rules of their own for names: Cyrus knows no backslash, others no wildcard.
+            folder = self._at(tamed) or self._make(tamed, role)
+            self._known()[name] = folder
+            return folder
         known = self._known()
         parent = known.get(self.naming().name(path[:-1])) if len(path) > 1 else None
         folder = Folder(
@@ -328,11 +337,13 @@ class ImapTarget(ImapReader):
             raw, armed = fit.disarm(raw)
             if armed:
                 notes.append("receipt_request_disarmed")
-        nul = any(b"\0" in bytes(piece) if len(piece) < 1 << 16 else _has_nul(piece) for piece in pieces)
-        if nul or (exchange and fit.too_long(raw if raw is not None else b"".join(pieces))):
-            raw, changed = fit.shorten(
-                raw if raw is not None else b"".join(pieces), fit.LINE_MOST if exchange else 1 << 60
-            )
+        if raw is None and any(fit.unfit(piece) for piece in pieces):
+            raw = b"".join(pieces)
+        if raw is not None and fit.unfit(raw):
+            raw, changed = fit.mend(raw)
+            notes += changed
+        if exchange and fit.too_long(raw if raw is not None else b"".join(pieces)):
+            raw, changed = fit.shorten(raw if raw is not None else b"".join(pieces))
             notes += changed
         if raw is not None:
             pieces = [raw]
@@ -785,9 +796,3 @@ def _head(pieces: Sequence[Buffer]) -> bytes:
     start = bytes(pieces[0][: 64 << 10]) if pieces else b""
     ends = [at for gap in (b"\r\n\r\n", b"\n\n") if (at := start.find(gap)) >= 0]
     return start[: min(ends)] if ends else start
-
-
-def _has_nul(piece: Buffer) -> bool:
-    step = 1 << 20
-    view = memoryview(piece)
-    return any(b"\0" in bytes(view[at : at + step]) for at in range(0, len(view), step))
