@@ -6,6 +6,7 @@ import struct
 from datetime import UTC, datetime
 from email import message_from_bytes, policy
 from email.message import EmailMessage
+from uuid import UUID
 
 import pytest
 
@@ -315,6 +316,13 @@ def test_rtf_of_its_own_is_text_and_attached() -> None:
     assert "rtf_unreadable" in parsed(message)[1]
 
 
+def test_rtf_that_says_no_more_than_the_text_is_not_attached() -> None:
+    message = item()
+    message.properties.set(p.PidTagRtfCompressed, BINARY, rtf.store(b"{\\rtf1\\ansi\\deff0 Hallo\\par }"))
+    found, notes = parsed(message)
+    assert types(found) == ["text/plain"] and "rtf_body" not in notes
+
+
 def test_signed_items_without_their_original_are_written_plain() -> None:
     message = item("IPM.Note.SMIME.MultipartSigned")
     found, notes = parsed(message)
@@ -335,6 +343,10 @@ def test_signed_items_without_their_original_are_written_plain() -> None:
         (p.PidLidTaskDueDate, TIME, MOMENT, "followup_details"),
         (Named(p.PS_PUBLIC_STRINGS, name="Project"), STRING, "x", "named_properties"),
         (p.PidLidSideEffects, INT32, 1, None),
+        (p.PidLidBilling, STRING, "12-3", "named_properties"),
+        (p.PidLidBilling, STRING, "", None),
+        (Named(p.PSETID_COMMON, 0x850E), BOOLEAN, True, None),
+        (Named(UUID(int=5), name="add-in"), STRING, "x", "named_properties"),
     ],
 )
 def test_what_mail_cannot_say_is_noted(key: Named, kind: int, value: object, note: str | None) -> None:

@@ -28,7 +28,7 @@ NOTES: Final[dict[str, str]] = {
     "calendar_unreadable": "a text/calendar part that cannot be read; it was kept as an attachment",
     "calendar_several": "a text/calendar part with several events; the mail shows the first, the attachment keeps all",
     # tree → MIME
-    "named_properties": "properties that MIME has no field for",
+    "named_properties": "fields that people or add-ins filled and mail has no place for",
     "voting_buttons": "voting buttons or a vote",
     "reminder": "a reminder",
     "followup_details": "start, due date or text of a follow-up flag",

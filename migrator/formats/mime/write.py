@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Final
+from uuid import UUID
 
 import pybase64
 
@@ -397,7 +398,7 @@ class _Writer:
                     html = extracted.text.encode("utf-8", "replace"), "utf-8"
                 elif not isinstance(text, str):
                     text = extracted.text
-                if extracted.kind == "rtf" and extracted.text.strip():
+                if extracted.kind == "rtf" and _says_more(plain_rtf, extracted.text, text):
                     self.note("rtf_body")
                     extra.append(self.file(plain_rtf, "application/rtf", "body.rtf"))
         if isinstance(text, bytes | bytearray):
@@ -611,7 +612,7 @@ class _Writer:
             elif key in _FOLLOW_UP:
                 if key != p.PidLidFlagRequest or values.text(key) not in ("", "Follow up"):
                     self.note("followup_details")
-            elif key not in _MECHANICS:
+            elif _is_missed(key) and values.get(key) not in (False, 0, "", b"", []):
                 self.note("named_properties")
         if _is_of(message, _CALENDAR_CLASSES):
             if self._options.calendar is None:
@@ -679,28 +680,35 @@ _REMINDER: Final = frozenset(
 _FOLLOW_UP: Final = frozenset(
     {p.PidLidFlagRequest, p.PidLidTaskStartDate, p.PidLidTaskDueDate, p.PidLidTaskDateCompleted}
 )
-# How programs keep house: nobody misses them.
-_MECHANICS: Final = frozenset(
+# What people enter by hand. Everything else in the property sets of Outlook and Exchange is how programs keep house.
+_MISSED: Final = frozenset(
     {
-        p.PidLidSideEffects,
-        p.PidLidSmartNoAttach,
-        p.PidLidInternetAccountName,
-        p.PidLidInternetAccountStamp,
-        p.PidLidUseTnef,
-        p.PidLidCommonStart,
-        p.PidLidCommonEnd,
+        p.PidLidBilling,
+        p.PidLidMileage,
+        p.PidLidCompanies,
+        p.PidLidContacts,
+        p.PidLidContactLinkName,
         p.PidLidPrivate,
-        p.PidLidTaskMode,
-        p.PidLidToDoTitle,
-        p.PidLidToDoOrdinalDate,
-        p.PidLidToDoSubOrdinal,
-        p.PidLidTaskStatus,
-        p.PidLidPercentComplete,
-        p.PidLidTaskComplete,
-        Named(p.PSETID_COMMON, 0x8552),
-        Named(p.PSETID_COMMON, 0x8554),
+        p.PidLidClassified,
+        p.PidLidClassification,
     }
 )
+_HOUSEKEEPING: Final = frozenset(p.PROPERTY_SETS) - {p.PS_PUBLIC_STRINGS} | {
+    UUID("33eba41f-7aa8-422e-be7b-79e1a98e54b3"),  # conversation tracking
+    UUID("41f28f13-83f4-4114-a584-eedb5a6b0bff"),  # Exchange: IsSigned, ClientInfo …
+    UUID("20022104-6842-430d-b19c-8739bfdb9188"),
+    UUID("0b63e350-9ccc-11d0-bcdb-00805fccce04"),  # language detection
+    UUID("29f3ab56-554d-11d0-a97c-00a0c911f50a"),
+    UUID("4e3a7680-b77a-11d0-9da5-00c04fd65685"),  # Internet Charset Body
+}
+
+
+def _is_missed(key: Named) -> bool:
+    if key in _MISSED:
+        return True
+    if key.guid in _HOUSEKEEPING:
+        return False
+    return not (key.name or "").lower().startswith(("http://schemas.microsoft.com", "urn:schemas"))
 
 
 _CALENDAR_CLASSES: Final = ("IPM.SCHEDULE.MEETING", "IPM.APPOINTMENT", "IPM.TASK", "IPM.ACTIVITY")
@@ -795,6 +803,19 @@ def _text_entity(kind: str, parameters: list[tuple[str, str]], octets: bytes) ->
 
 _ASCII: Final = bytes(range(128))
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
+
+
+_FORMATTING: Final = re.compile(
+    rb"\\(?:b|i|ul|strike|super|sub|pict|object|trowd|field|highlight|cb)(?![a-z0-9])"
+)
+
+
+def _says_more(plain_rtf: bytes, extracted: str, text: object) -> bool:
+    """Whether an RTF body holds more than the text that goes out anyway: formatting, pictures, other words."""
+    if not extracted.strip():
+        return False
+    same = isinstance(text, str) and text.split() == extracted.split()
+    return not same or _FORMATTING.search(plain_rtf) is not None
 
 
 def _named(key: str, name: str) -> list[tuple[str, str]]:
