@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from html import unescape
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from migrator.formats import rtfhtml, tnef
 from migrator.formats.errors import FormatError
+from migrator.formats.msg import read_msg
 from migrator.mapi import properties as p
 from migrator.mapi import rtf
 from tests.shared_data import shared
@@ -113,3 +117,34 @@ def test_real_rtf_in_tnef() -> None:
     found = rtfhtml.extract(plain)
     assert found.text.strip()
     assert "\\par" not in found.text and "fonttbl" not in found.text and "Times New Roman" not in found.text
+
+
+def spoken(text: str) -> list[str]:
+    return re.findall(r"\w+", text)
+
+
+def page_text(page: str) -> str:
+    page = re.sub(r"(?is)<!--.*?-->|<style.*?</style>|<head.*?</head>", "", page)
+    return unescape(re.sub(r"(?s)<[^>]*>", " ", page))
+
+
+def test_real_bodies_say_what_their_plain_text_says() -> None:
+    """Outlook keeps both: the words of the HTML or RTF must be those of the text, which has addresses of links beside."""
+    kinds, equal = [], 0
+    for path in sorted(shared("msg").rglob("*.msg")):
+        for message in read_msg(path).walk():
+            compressed, text = (
+                message.properties.binary(p.PidTagRtfCompressed),
+                message.properties.text(p.PidTagBody),
+            )
+            if not compressed or not text:
+                continue
+            found = rtfhtml.extract(rtf.decompress(compressed))
+            shown = "".join(spoken(page_text(found.text) if found.kind == "html" else found.text))
+            plain = "".join(spoken(text))
+            left = iter(plain)
+            assert all(character in left for character in shown), path.name
+            kinds.append(found.kind)
+            equal += shown in (plain, "".join(spoken(re.sub(r"<[^<>]*>", "", text))))
+    assert set(kinds) == {"html", "text", "rtf"} and len(kinds) > 40
+    assert equal >= len(kinds) - 2
