@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
 
+from migrator.formats.bodies import text_and_html
 from migrator.formats.contentlines import (
     Component,
     Line,
@@ -715,6 +716,9 @@ def _general(card: _Card) -> None:
             card.notes.add("date_malformed")
         else:
             p.set(P.PidTagLastModificationTime, TIME, moment)
+            p.set(
+                P.PidTagMessageDeliveryTime, TIME, moment
+            )  # without it an item counts as received when it is written
 
 
 def _note(card: _Card) -> None:
@@ -1057,9 +1061,10 @@ def _write_addresses(p: Properties, lines: list[bytes]) -> None:
 
 def _write_common(message: Message, lines: list[bytes], notes: Notes) -> None:
     p = message.properties
-    _add(lines, "NOTE", escape(p.text(P.PidTagBody).rstrip("\r\n")))
-    if p.binary(P.PidTagRtfCompressed) and not p.text(P.PidTagBody):
-        notes.add("rtf_body")
+    text, html = text_and_html(p, notes)
+    if html:
+        notes.add("html_body")
+    _add(lines, "NOTE", escape(text.rstrip("\r\n")))
     categories = p.get(P.PidNameKeywords)
     if isinstance(categories, list):
         _add(lines, "CATEGORIES", ",".join(escape(one) for one in categories if isinstance(one, str)))

@@ -30,7 +30,7 @@ from migrator.mapi.item import (
     Properties,
 )
 
-MOST_COMPONENTS: Final = 20_000
+MOST_COMPONENTS: Final = 100_000
 MOST_PEOPLE: Final = 5_000
 EXCEPTION_CLASS: Final = "IPM.OLE.CLASS.{00061055-0000-0000-C000-000000000046}"
 PidTagAttachLongPathname: Final = 0x370D
@@ -316,6 +316,13 @@ def _common(component: Component, item_class: str, context: _Context, notes: Not
     for name, key in (("CREATED", P.PidTagCreationTime), ("LAST-MODIFIED", P.PidTagLastModificationTime)):
         if when := _when(component.first(name), context, Notes()):
             p.set(key, TIME, when.utc)
+    stamp = p.time(P.PidTagLastModificationTime) or p.time(P.PidTagCreationTime)
+    if (when := _when(component.first("DTSTAMP"), context, Notes())) is not None:
+        stamp = when.utc
+    if stamp is not None:
+        p.set(
+            P.PidTagMessageDeliveryTime, TIME, stamp
+        )  # without it an item counts as received when it is written
     for line in component.lines:
         if line.name not in _KNOWN:
             notes.add(f"dropped:{line.name if re.fullmatch('[A-Z0-9-]{1,40}', line.name) else 'X'}")
@@ -519,6 +526,11 @@ class _Event:
         if component.text("X-MICROSOFT-CDO-OWNERAPPTID"):
             p.set(P.PidTagOwnerAppointmentId, INT32, _number(component.text("X-MICROSOFT-CDO-OWNERAPPTID")))
         stamp = _when(component.first("DTSTAMP"), context, Notes())
+        if any(
+            line.parameter("DELEGATED-TO") or line.parameter("DELEGATED-FROM")
+            for line in component.all("ATTENDEE")
+        ):
+            notes.add("delegation_dropped")
         if stamp is not None:
             p.set(P.PidLidOwnerCriticalChange, TIME, stamp.utc)
             if method == "REPLY":

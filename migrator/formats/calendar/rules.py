@@ -18,7 +18,7 @@ from __future__ import annotations
 import calendar
 import itertools
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import Final
@@ -251,17 +251,19 @@ def _day_periods(rule: Rule, start: date, limit: date) -> Iterator[list[date]]:
     matches = _matcher(rule)
     if rule.freq == "YEARLY":
         for year in range(start.year, limit.year + 1, rule.interval):
-            yield [
-                day
-                for month in (sorted(rule.by_month) or range(1, 13))
-                for number in range(1, calendar.monthrange(year, month)[1] + 1)
-                if matches(day := date(year, month, number))
-            ]
+            months = sorted(rule.by_month) or range(1, 13)
+            yield [day for month in months for day in _month_days(rule, year, month) if matches(day)]
     elif rule.freq == "MONTHLY":
         for month in range(start.year * 12 + start.month - 1, limit.year * 12 + limit.month, rule.interval):
-            year, number = month // 12, month % 12 + 1
-            size = calendar.monthrange(year, number)[1]
-            yield [day for n in range(1, size + 1) if matches(day := date(year, number, n))]
+            if rule.by_month and month % 12 + 1 not in rule.by_month:
+                yield []
+            else:
+                yield [day for day in _month_days(rule, month // 12, month % 12 + 1) if matches(day)]
+    elif rule.freq == "DAILY" and rule.interval == 1 and (rule.by_month or rule.by_month_day):
+        # The same days one by one, without a look at those that cannot match.
+        for month in range(start.year * 12 + start.month - 1, limit.year * 12 + limit.month):
+            if not rule.by_month or month % 12 + 1 in rule.by_month:
+                yield from ([day] for day in _month_days(rule, month // 12, month % 12 + 1) if matches(day))
     else:
         length = 7 if rule.freq == "WEEKLY" else 1
         behind = (start.isoweekday() - rule.wkst) % 7 if length == 7 else 0
@@ -269,6 +271,19 @@ def _day_periods(rule: Rule, start: date, limit: date) -> Iterator[list[date]]:
         while at <= limit.toordinal():
             yield [day for n in range(at, at + length) if n > 0 and matches(day := date.fromordinal(n))]
             at += rule.interval * length
+
+
+def _month_days(rule: Rule, year: int, month: int) -> Iterator[date]:
+    """Days of a month that the rule's days of the month and weekdays leave."""
+    size = calendar.monthrange(year, month)[1]
+    numbers: Iterable[int] = range(1, size + 1)
+    if rule.by_month_day:
+        numbers = sorted({n if n > 0 else size + 1 + n for n in rule.by_month_day})
+    first = date(year, month, 1).isoweekday() - 1
+    weekdays = {day for _, day in rule.by_day}
+    for number in numbers:
+        if 1 <= number <= size and (not weekdays or (first + number) % 7 in weekdays):
+            yield date(year, month, number)
 
 
 def _short_periods(rule: Rule, start: datetime, limit: datetime) -> Iterator[list[datetime]]:

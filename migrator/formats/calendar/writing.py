@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import Final
 
+from migrator.formats.bodies import text_and_html
 from migrator.formats.calendar import people, rules, zones
 from migrator.formats.contentlines import escape, fold, parameter
 from migrator.formats.converted import Notes, Written
@@ -556,30 +557,9 @@ def _shared(message: Message, out: _Out, notes: Notes) -> None:
 
 
 def _description(p: Properties, out: _Out, notes: Notes) -> None:
-    html = bytes(p.binary(P.PidTagHtml))
-    text = p.text(P.PidTagBody)
-    if html:
-        from migrator.formats.mime import charsets
-
-        name = charsets.mail_name(p.integer(P.PidTagInternetCodepage, 65001))
-        decoded = charsets.decode(html, name).text
-        if not text:
-            text = _plain(decoded)
-        out.text("X-ALT-DESC", decoded, FMTTYPE="text/html")
-    elif p.binary(P.PidTagRtfCompressed):
-        notes.add("rtf_body")
+    text, html = text_and_html(p, notes)
+    out.text("X-ALT-DESC", html, FMTTYPE="text/html")
     out.text("DESCRIPTION", text)
-
-
-def _plain(html: str) -> str:
-    """Text of HTML for programs that show only text."""
-    import re
-    from html import unescape
-
-    bare = re.sub(r"(?is)<(script|style|head)\b.*?</\1\s*>", "", html[: 1 << 20])
-    bare = re.sub(r"(?i)<(?:br|/p|/div|/tr|/li)\b[^>]*>", "\n", re.sub(r"\s+", " ", bare))
-    lines = [line.strip() for line in unescape(re.sub(r"<[^>]*>", "", bare)).split("\n")]
-    return "\n".join(lines).strip()
 
 
 def _attach(p: Properties, embedded: Message | None, out: _Out, notes: Notes) -> None:
