@@ -17,7 +17,7 @@ from datetime import timedelta
 from migrator.errors import ItemError, JobError, MigratorError, RunError, UserError
 from migrator.events import Notice
 from migrator.interfaces import Emit, Source, Target
-from migrator.model import Checkpoint, Folder, Format, Item, ItemRef, Kind, Outcome, State
+from migrator.model import Checkpoint, Folder, Format, Item, ItemRef, Kind, Outcome, Path, State
 
 log = logging.getLogger(__name__)
 
@@ -133,7 +133,12 @@ def _one(target: Target, kind: Kind, item: Item) -> Sung:
         if ref is None:
             return Sung(kind, item.origin, False, "accepted, but not found afterwards")
         target.remove(folder, [outcome.target_id])
-    except (JobError, UserError, RunError):
+    except JobError as error:
+        # The rights for classic Graph are others than those for import: lacking one closes that path and nothing else.
+        if item.path is not Path.JSON or error.code != "permission":
+            raise
+        return Sung(kind, item.origin, False, f"{error.code}: {error.message}. {error.remedy}")
+    except (UserError, RunError):
         raise
     except MigratorError as error:
         return Sung(kind, item.origin, False, f"{error.code}: {error.message}")

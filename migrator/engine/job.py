@@ -148,9 +148,9 @@ def find_routes(job: Job, source: Source, target: Target, ledger: Ledger, force:
             remedy="Run `migrator check` first: it imports small items, reads them back and removes them.",
         )
     routes = Routes(source.traits, target.traits, verdicts)
-    if not routes.kinds():
+    if Kind.MAIL in target.traits.kinds and Kind.MAIL not in routes.kinds():
         raise JobError(
-            f"{job.target.endpoint} accepts no imported items: {routes.of(Kind.MAIL).why}",
+            f"{job.target.endpoint} accepts no mail: {routes.of(Kind.MAIL).why}",
             code="import_refused",
             remedy="See the findings of `migrator check` for this endpoint, then run it again.",
         )
