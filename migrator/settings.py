@@ -61,6 +61,7 @@ class RunSettings:
     include_folders: tuple[str, ...] = ()  # glob patterns on "A/B" with \\ before a literal / ; empty is all
     exclude_folders: tuple[str, ...] = ()
     retry_failed: bool = False
+    dedupe: bool = False  # of items of one folder that are alike in all that listing tells, copy one
     propagate_deletes: bool = False  # what was deleted at the source is removed from the target
     dry_run: bool = False
     force: frozenset[str] = (

@@ -31,7 +31,11 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from migrator.cli.loading import Loaded
+    from migrator.ledger import Ledger
     from migrator.report.summary import Counts, Summary
+
+
+DUPLICATES = "duplicates.csv"
 
 
 def command(
@@ -48,6 +52,9 @@ def command(
     retry_failed: Annotated[bool, Option("--retry-failed", help="Try failed items again.")] = False,
     propagate_deletes: Annotated[
         bool, Option("--propagate-deletes", help="Delete what the source deleted.", hidden=True)
+    ] = False,
+    dedupe: Annotated[
+        bool, Option("--dedupe", help="Of true duplicates in a folder copy one, list the rest.", hidden=True)
     ] = False,
     processes: Annotated[
         int | None, Option("--processes", metavar="N", help="Processes that share the work.", hidden=True)
@@ -70,7 +77,7 @@ def command(
     """Copy. The same command goes on after any stop. Ctrl-C twice: stop now.
     Hours, pace and order, in docs/running.md: --not-before, --stop-at, --quiet-hours,
     --time-zone, --max-rate, --newest-first, --wait-for-source,
-    --propagate-deletes, --processes.
+    --propagate-deletes, --dedupe, --processes.
 
     Example: migrator run -p acme --batch pilot --pass prestage
     """
@@ -96,6 +103,7 @@ def command(
         dry_run=dry_run or None,
         retry_failed=retry_failed or None,
         propagate_deletes=propagate_deletes or None,
+        dedupe=dedupe or None,
         newest_first=newest_first or None,
         not_before=not_before,
         stop_at=stop_at,
@@ -138,8 +146,11 @@ def tell_end(loaded: Loaded, code: int, *, took_s: float, quiet: bool) -> None:
 
     with open_ledger(loaded.project) as ledger:
         summary = summarise(ledger, now=time.time(), jobs=[job.id for job in loaded.jobs], paths=True)
+        left_out = write_duplicates(ledger, loaded)
     if not quiet:
         print_balance(summary)
+        if left_out:
+            print(f"{left_out} duplicates were left out: see {DUPLICATES}")
         print_paths(summary)
         print(f"took {span(took_s)}")
     todo = {
@@ -155,6 +166,41 @@ def tell_end(loaded: Loaded, code: int, *, took_s: float, quiet: bool) -> None:
         print(f"exit code {code}: {MEANINGS[Exit(code)]}")
         if todo:
             print(f"next: {todo}")
+
+
+def write_duplicates(ledger: Ledger, loaded: Loaded) -> int:
+    """List what --dedupe left out, beside the ledger; returns how many items. No file where there are none."""
+    import csv
+
+    from migrator.model import SkipReason
+    from migrator.plan.folders import path_text
+    from migrator.report.safe import safe_cell
+
+    jobs = {
+        job_id for job_id, reason, _ in ledger.skipped_by_reason() if reason == SkipReason.DUPLICATE.value
+    }
+    wanted = [job for job in loaded.jobs if job.id in jobs]
+    if not wanted:
+        return 0
+    count = 0
+    with (loaded.project.folder / DUPLICATES).open("w", encoding="utf-8", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(("mailbox", "folder", "received", "size", "kind", "message_id", "item"))
+        for job in wanted:
+            paths = {folder.source_id: folder.path for folder in ledger.folders(job.id)}
+            for entry in ledger.skipped(job.id, None, (SkipReason.DUPLICATE,)):
+                count += 1
+                cells = (
+                    job.source.address,
+                    path_text(paths.get(entry.folder_id, ())),
+                    entry.received.isoformat() if entry.received else "",
+                    entry.size or 0,
+                    entry.kind.value,
+                    entry.message_id,
+                    entry.source_id,
+                )
+                rows.writerow([safe_cell(cell) for cell in cells])
+    return count
 
 
 def print_balance(summary: Summary) -> None:

@@ -35,20 +35,24 @@ from __future__ import annotations
 import logging
 import threading
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from migrator.engine import pool
 from migrator.engine.decide import (
     BY_SETTINGS,
     WAS_THERE,
+    Chosen,
+    Likeness,
     Rules,
     Send,
     completed,
     decide,
     is_due,
+    likeness,
     skip_reason,
     was_there,
+    without_duplicates,
 )
 from migrator.engine.departed import Departed
 from migrator.engine.doubt import Evidence, Found, Wanted, look, match, of_entry, of_ref
@@ -127,6 +131,7 @@ class Work:
     present: dict[str, Evidence] | None = None  # target items that nobody accounts for, on the first pass
     checkpoint: Checkpoint | None = None  # as the ledger has it
     listed: bool = False
+    seen: set[Likeness] | None = None  # of the items that go from this folder, for those who want no duplicates
     ahead: deque[Page] = field(default_factory=deque)  # pages that were read before the folder's turn
 
 
@@ -363,6 +368,8 @@ class MailboxCopy:
         """Skipped by the settings of an earlier run, and no longer by those of this one."""
         for entry in self._ledger.skipped(self.job.id, work.folder.id, BY_SETTINGS):
             ref = entry.ref(work.folder.path)
+            if entry.reason is SkipReason.DUPLICATE and self._settings.dedupe:
+                continue
             if skip_reason(ref, self._rules) is None:
                 yield Send(ref)
 
@@ -380,22 +387,42 @@ class MailboxCopy:
         entries = self._ledger.entries(self.job.id, refs)
         refs = completed(refs, entries)
         chosen = decide(refs, entries, self._rules)
+        for send in chosen.send:
+            send.ref = _printed(send.ref)
+        if self._settings.dedupe:
+            self._dedupe(work, chosen, entries)
         if self._tried:  # what has failed a moment ago is not tried again by the same run
             chosen.send = [s for s in chosen.send if self._tried.get(s.ref.id) != s.ref.version]
         if self.departed is not None:
-            self.departed.claim(_printed(s.ref) for s in chosen.send if s.ref.id not in entries)
+            self.departed.claim(s.ref for s in chosen.send if s.ref.id not in entries)
             self.departed.came_back(entries[ref.id] for ref in refs if not ref.gone and ref.id in entries)
         state = self._open_page(work, len(chosen.send), page)
         if chosen.skipped:
             self._settle(work, [replace(o, ref=_printed(o.ref)) for o in chosen.skipped])
         sends = chosen.send
-        for send in sends:
-            send.ref = _printed(send.ref)
         if sends and not work.listed and self._settings.find_present:
             sends = self._without_present(work, state, sends)
         if sends:
             self._send(work, state, sends)
         self._close_page(work, state)
+
+    def _dedupe(self, work: Work, chosen: Chosen, entries: Mapping[str, Entry]) -> None:
+        if work.seen is None:
+            work.seen = set()
+            for entry in self._ledger.iter_entries(self.job.id, work.folder.id):
+                alike = likeness(entry)
+                if alike is not None and entry.state is not State.SKIPPED and not entry.departed:
+                    work.seen.add(alike)
+        # One that was begun before is not its own duplicate.
+        known = [send for send in chosen.send if send.ref.id in entries and entries[send.ref.id].state is State.FAILED]
+        fresh = [send for send in chosen.send if send not in known]
+        fresh, skipped = without_duplicates(fresh, work.seen)
+        chosen.send = known + fresh
+        chosen.skipped += [
+            one
+            for one in skipped
+            if one.ref.id not in entries or entries[one.ref.id].reason is not SkipReason.DUPLICATE
+        ]
 
     def _await_underway(self, refs: Sequence[ItemRef]) -> None:
         """An item that is listed again while its first version is still on its way waits for that outcome."""

@@ -29,7 +29,7 @@ ATTEMPTS = 3
 WAS_THERE = "was_there"
 """Note of an entry whose target item was there before us and was only updated by us: never ours to remove."""
 
-BY_SETTINGS = frozenset({SkipReason.FILTERED_DATE, SkipReason.UNSUPPORTED_KIND})
+BY_SETTINGS = frozenset({SkipReason.FILTERED_DATE, SkipReason.UNSUPPORTED_KIND, SkipReason.DUPLICATE})
 """Skips that another run may see otherwise; the checkpoint has passed them, so the ledger brings them back."""
 
 
@@ -112,6 +112,33 @@ def is_due(entry: Entry, settings: RunSettings, version: str = "") -> bool:
         or entry.attempts < ATTEMPTS
         or bool(version and version != entry.version)
     )
+
+
+Likeness = tuple[Kind, bytes, float, int, str]
+"""What true duplicates of one folder have in common: kind, fingerprint, date received, size and class."""
+
+
+def likeness(one: ItemRef | Entry) -> Likeness | None:
+    """None where listing tells too little: such items are never taken for duplicates."""
+    if not one.fingerprint or one.received is None or one.size is None:
+        return None
+    moment = float(int(one.received.timestamp()))
+    return (one.kind, one.fingerprint, moment, one.size, one.item_class.casefold())
+
+
+def without_duplicates(sends: Sequence[Send], seen: set[Likeness]) -> tuple[list[Send], list[Outcome]]:
+    """Of new items that are alike the first one goes on; seen: what was copied from this folder, and is added to."""
+    rest: list[Send] = []
+    skipped: list[Outcome] = []
+    for send in sends:
+        alike = likeness(send.ref) if send.replaces is None else None
+        if alike is not None and alike in seen:
+            skipped.append(Outcome(send.ref, State.SKIPPED, reason=SkipReason.DUPLICATE))
+            continue
+        if alike is not None:
+            seen.add(alike)
+        rest.append(send)
+    return rest, skipped
 
 
 def was_there(entry: Entry) -> bool:

@@ -27,7 +27,7 @@ from migrator.formats.fingerprint import fingerprint
 from migrator.interfaces import Source, Target
 from migrator.ledger import Entry, FolderRow, Lease
 from migrator.ledger.departing import GONE, MOVED
-from migrator.model import Checkpoint, Folder, ItemRef, Job, Outcome, Page, State
+from migrator.model import Checkpoint, Folder, ItemRef, Job, Outcome, Page, SkipReason, State
 
 AHEAD_MOST = 50_000
 """Change records held in memory; of a longer list of changes the rest is read later, and moves in it are told as copies."""
@@ -181,9 +181,16 @@ def follow(job: Job, lease: Lease, target: Target, tools: Tools) -> None:
         and (new := now.get(entry.moved_to)) is not None
         and new.state in (State.COPIED, State.PRESENT)
     ]
+    # The source may still have a twin that was left out as a duplicate: then this copy stands for it.
+    twins = {entry.fingerprint for entry in ledger.skipped(job.id, None, (SkipReason.DUPLICATE,))}
+    moved = [entry for entry in moved if entry.fingerprint not in twins]
     deleted: list[Entry] = []
     if tools.settings.propagate_deletes:
-        deleted = [entry for entry in left if entry.departed == GONE and not was_there(entry)]
+        deleted = [
+            entry
+            for entry in left
+            if entry.departed == GONE and not was_there(entry) and entry.fingerprint not in twins
+        ]
         _refuse_many(job, deleted, tools)
     # What was in the target before us is not ours to remove, wherever its like went at the source.
     strangers = [entry for entry in moved if was_there(entry) or not entry.target_id]

@@ -338,6 +338,7 @@ class _Run(_Table):
     exclude_folders: list[Pattern] | None = None
     retry_failed: bool | None = None
     propagate_deletes: bool | None = None
+    dedupe: bool | None = None
     force: list[Force] | None = None
     find_present: bool | None = None
     max_item_octets: Octets | None = None

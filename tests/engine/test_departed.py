@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -261,3 +262,50 @@ def test_an_item_in_doubt_and_a_sample_without_ids(world: World) -> None:
     world.target().before = before
     assert world.run() == 0
     assert world.same()
+
+
+# --- duplicates
+
+
+def twins(world: World, count: int = 3) -> None:
+    fill(world.source(), [*mails(4), *([mails(1)[0]] * (count - 1)), *[mails(1, ("Own",))[0]] * 2])
+
+
+def test_true_duplicates_are_left_out_on_request_only(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.settings = replace(world.settings, dedupe=True)
+    twins(world)
+    world.source().page_items = 2
+    assert world.run() == 0
+    assert len(world.target().items(("Inbox",))) == 4
+    assert len(world.target().items(("Own",))) == 1  # another folder is no duplicate
+    with world.open_ledger() as ledger:
+        assert ledger.skipped_by_reason() == [("job-ada", "duplicate", 3)]
+    assert world.run() == 0
+    assert len(world.target().items()) == 5
+    fill(world.source(), [mails(1)[0]])  # one more, on a later pass
+    assert world.run() == 0
+    assert len(world.target().items()) == 5
+    assert world.balance_closes()
+    assert world.run(dedupe=False) == 0  # and all of them when they are wanted after all
+    assert world.same()
+
+
+def test_a_copy_that_stands_for_a_twin_is_not_deleted(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.settings = replace(world.settings, dedupe=True, propagate_deletes=True)
+    twins(world)
+    assert world.run() == 0
+    first = min((i for i in world.source().items(("Own",))), key=lambda i: i.ref.id)
+    world.source().delete(first.ref.id)
+    assert world.run() == 0
+    assert len(world.target().items(("Own",))) == 1
+
+
+def test_items_that_tell_too_little_are_no_duplicates(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.settings = replace(world.settings, dedupe=True)
+    bare = replace(Sample("x"), message_id="", subject="")
+    fill(world.source(), [bare, bare])
+    assert world.run() == 0
+    assert len(world.target().items()) == 2
