@@ -389,3 +389,33 @@ def test_it_moves_to_another_machine_as_one_file(tmp_path: Path, clock: FakeCloc
     path.rename(tmp_path / "elsewhere" / "other-name.db")
     with Ledger.open(tmp_path / "elsewhere" / "other-name.db", clock=clock, read_only=True) as ledger:
         assert [job.source for job in ledger.jobs()] == ["a@old.example"]
+
+
+def test_many_items_at_once_are_all_written_and_counted(ledger: Ledger, lease: Lease) -> None:
+    refs = [ref(f"m{n}") for n in range(150)]
+    ledger.begin(lease, INBOX.id, refs).wait()
+    assert {entry.source_id for entry in ledger.sending(JOB.id)} == {one.id for one in refs}
+    for part in (refs[:1], refs[1:70], refs[70:]):
+        ledger.settle(lease, INBOX.id, [copied(one.id) for one in part])
+    again = [Outcome(refs[3], State.FAILED, error=ItemError("no", code="broken"))]
+    ledger.settle(lease, INBOX.id, again).wait()
+    (row,) = ledger.balance()
+    assert (row.copied, row.failed, row.sending, row.seen) == (149, 1, 0, 150)
+    assert ledger.entries(JOB.id, refs)["m3"].target_id == "t-m3"
+
+
+def test_whoever_is_patient_is_answered_too(ledger: Ledger, lease: Lease) -> None:
+    ticket = ledger.begin(lease, INBOX.id, [ref("a")])
+    assert ticket.wait(patient=True) is None
+    assert ticket.done()
+
+
+def test_a_folder_keeps_its_target_and_its_mark(ledger: Ledger, lease: Lease) -> None:
+    ledger.set_mark(lease, INBOX.id, Checkpoint("test/1", "m0"))
+    ledger.put_folder(lease, replace(INBOX, total=4), None, skipped=SkipReason.FILTERED_FOLDER)
+    ledger.advance(lease, INBOX.id, Checkpoint("test/1", "p1"), last=True).wait()
+    ledger.advance(lease, INBOX.id, Checkpoint("test/1", "p2"), last=False).wait()
+    (row,) = ledger.folders(JOB.id)
+    assert (row.target_id, row.target_path, row.total) == ("t-inbox", ("Inbox",), 4)
+    assert (row.mark, row.checkpoint) == (Checkpoint("test/1", "m0"), Checkpoint("test/1", "p2"))
+    assert row.listed and row.skipped is SkipReason.FILTERED_FOLDER
