@@ -126,6 +126,24 @@ CODES: Mapping[str, Remedy] = {
         "the target was never asked whether it takes such items",
         "Run `migrator check`, which asks with an item of its own; or run with --force no_canary.",
     ),
+    "too_large_for_json": Remedy(
+        "too large for the path that its kind takes",
+        "Without item streams a text has 4 MB at most and an attachment 150 MB: copy it by hand, or see `migrator check` for "
+        "why streams are refused.",
+    ),
+    "incomplete_item": Remedy(
+        "an item whose attachments are not all there, and that could not be removed again",
+        "Delete it in the target by hand, then run with --retry-failed.",
+    ),
+    "kind_unsupported": Remedy(
+        "the path into this target has no such items", "Look at `migrator check`: it says what is taken."
+    ),
+    "no_start": Remedy(
+        "an appointment without a beginning", "Give it one at the source, then run with --retry-failed."
+    ),
+    "item_unknown": Remedy("no such item", "Check the row and the id."),
+    "item_ambiguous": Remedy("several items have this Message-ID", "Name one with --id."),
+    "item_unreadable": Remedy("the item cannot be read", _AGAIN, True),
     "canary_refused": Remedy(
         "the target does not take items of this kind and origin",
         "Look at `migrator check`: it says what was refused.",
