@@ -230,9 +230,10 @@ class Town:
 
         def work(world: World) -> list[str]:
             found = []
+            ids = world.knobs.preserve_message_id
             for job in self.jobs:
-                old = held(world.exchange.mailbox(job.source.address))
-                new = held(world.m365.mailbox(job.target.address))
+                old = held(world.exchange.mailbox(job.source.address), ids)
+                new = held(world.m365.mailbox(job.target.address), ids)
                 found += [f"{job.id} lost {key} x{n}" for key, n in (old - new).items()]
                 found += [f"{job.id} doubled {key} x{n}" for key, n in (new - old).items()]
             return found
@@ -271,8 +272,8 @@ class Town:
         return Counter(name for name, _ in self.world.faults.struck)
 
 
-def held(box: LabMailbox) -> Counter[tuple[str, str, str, int]]:
-    """(folder by role or path, subject, Message-ID, sent at) of every visible item, with how often."""
+def held(box: LabMailbox, ids: bool = True) -> Counter[tuple[str, str, str, int]]:
+    """(folder by role or path, subject, Message-ID if `ids`, sent at) of every visible item, with how often."""
     found: Counter[tuple[str, str, str, int]] = Counter()
     for folder in box.visible():
         if folder.search or folder.hidden:
@@ -282,7 +283,10 @@ def held(box: LabMailbox) -> Counter[tuple[str, str, str, int]]:
             facts = item.facts
             if not item.associated:
                 found[
-                    where, facts.subject, facts.message_id, int(facts.sent.timestamp() if facts.sent else 0)
+                    where,
+                    facts.subject,
+                    facts.message_id if ids else "",
+                    int(facts.sent.timestamp() if facts.sent else 0),
                 ] += 1
     return found
 

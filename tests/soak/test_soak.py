@@ -98,7 +98,7 @@ def one_round(folder: Path, seed: int, total: Counter[str], struck: Counter[str]
                     name, service=service, chance=dice.choice((0.01, 0.05)), seed=dice.randrange(10**6)
                 )
             town.run(
-                stop_after_s=dice.choice((0.0, 200.0, 600.0)), retry_failed=dice.random() < 0.5, **settings
+                stop_after_s=dice.choice((0.0, 500.0, 1500.0)), retry_failed=dice.random() < 0.5, **settings
             )
             total["runs"] += 1
             struck.update(town.struck())
