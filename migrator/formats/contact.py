@@ -700,6 +700,8 @@ def _general(card: _Card) -> None:
     ]
     if categories:
         p.set(P.PidNameKeywords, MULTIPLE | STRING, list(dict.fromkeys(categories))[:500])
+    p.set(P.PidTagImportance, INT32, 1)
+    p.set(P.PidTagPriority, INT32, 0)
     sensitivity = {"PRIVATE": 2, "CONFIDENTIAL": 3}.get(component.text("CLASS").upper(), 0)
     p.set(P.PidTagSensitivity, INT32, sensitivity)
     p.set(P.PidLidPrivate, BOOLEAN, sensitivity == 2)

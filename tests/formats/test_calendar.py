@@ -322,7 +322,6 @@ class TestMeetings:
             for r in message.recipients
         ]
         assert rows == [
-            ("Smith, Bob", "bob@example.com", 1, 3, 1),
             ("Jane", "jane@example.com", 1, 1, 3),
             ("Opt", "opt@example.com", 2, 1, 2),
             ("Room", "room@example.com", 3, 1, 5),
@@ -337,6 +336,12 @@ class TestMeetings:
         ).properties
         assert p.text(P.PidTagMessageClass) == "IPM.Appointment"
         assert p.integer(P.PidLidResponseStatus) == 3
+        rows = one(ics(event(*BERLIN, *PEOPLE))).recipients
+        assert [(r.text(P.PidTagDisplayName), r.integer(P.PidTagRecipientFlags)) for r in rows[:2]] == [
+            ("Smith, Bob", 3),
+            ("Jane", 1),
+        ]
+        assert [r.integer(P.PidTagRowid) for r in rows] == [0, 1, 2, 3]
         assert p.integer(P.PidLidAppointmentStateFlags) == 3
         p = one(ics(event(*BERLIN, *PEOPLE)), owner="bob@example.com").properties
         assert p.integer(P.PidLidAppointmentStateFlags) == 1  # his own meeting
@@ -370,6 +375,12 @@ class TestMeetings:
         p = one(ics(event(*BERLIN, *lines), method="COUNTER")).properties
         assert p.flag(P.PidLidAppointmentCounterProposal)
         assert p.time(P.PidLidAppointmentProposedStartWhole) == utc(2024, 6, 10, 7, 30)
+
+    def test_an_organiser_without_guests_is_no_meeting(self) -> None:
+        p = one(ics(event(*BERLIN, PEOPLE[0], "ATTENDEE:mailto:bob@example.com"))).properties
+        assert p.integer(P.PidLidAppointmentStateFlags) == 0
+        assert p.integer(P.PidLidResponseStatus) == 0
+        assert p.text(P.PidTagSentRepresentingSmtpAddress) == "bob@example.com"
 
     def test_people_survive_writing(self) -> None:
         message = one(ics(event(*BERLIN, *PEOPLE), method="REQUEST"))
@@ -490,6 +501,23 @@ class TestSeries:
         blob = R.parse_recurrence(message.properties.binary(P.PidLidAppointmentRecur))
         assert blob.exceptions[0].sub_type == 1
         assert R.local_time(blob.exceptions[0].start) == datetime(2024, 3, 12)
+
+    def test_instance_of_an_all_day_series_with_times(self) -> None:
+        raw = ics(
+            event("DTSTART;VALUE=DATE:20240115", "RRULE:FREQ=WEEKLY;COUNT=4"),
+            event("RECURRENCE-ID;VALUE=DATE:20240122", "DTSTART:20240123T130000Z", "DTEND:20240123T140000Z"),
+        )
+        message = one(raw, zone="Europe/Berlin")
+        found = instants(message, utc(2025, 1, 1))
+        assert utc(2024, 1, 23, 13) in found
+        assert len(found) == 4
+        blob = R.parse_recurrence(message.properties.binary(P.PidLidAppointmentRecur))
+        assert blob.exceptions[0].sub_type == 0
+        assert instants(one(write_ics([message]).octets), utc(2025, 1, 1)) == found
+        # Exchange may hold such an instance without the mark that it is no whole day.
+        blob.exceptions[0].sub_type = None
+        message.properties.set(P.PidLidAppointmentRecur, 0x0102, R.build_recurrence(blob))
+        assert instants(one(write_ics([message]).octets), utc(2025, 1, 1)) == found
 
     def test_dates_beside_the_rule_become_items_of_their_own(self) -> None:
         made = read_ics(

@@ -623,12 +623,7 @@ class _Event:
         if method == "COUNTER" and len(attendees) == 1:
             method = "REPLY"  # says who proposes; with several attendees only the mail around it does
         rows: list[Properties] = []
-        if organizer is not None and method != "REPLY":
-            rows.append(
-                people.recipient(
-                    organizer, 0, people.TO, flags=people.SENDABLE | people.ORGANIZER, response=1
-                )
-            )
+        mail = message.properties.text(P.PidTagMessageClass).startswith("IPM.Schedule")
         replier: Person | None = None
         for attendee in attendees:
             person = people.person_of(attendee)
@@ -641,9 +636,17 @@ class _Event:
             if method == "REPLY":
                 replier = replier or person
                 continue
-            if organizer is not None and person.address.lower() == organizer.address.lower():
-                continue  # stands there already
+            if not mail and organizer is not None and person.address.lower() == organizer.address.lower():
+                continue  # stands in front
             rows.append(people.recipient(person, len(rows), self.role(attendee), response=answer))
+        if organizer is not None and rows and not mail:
+            # In a calendar the organiser stands among the recipients; of a request he is the sender.
+            row = people.recipient(
+                organizer, 0, people.TO, flags=people.SENDABLE | people.ORGANIZER, response=1
+            )
+            rows.insert(0, row)
+            for number, other in enumerate(rows):
+                other.set(P.PidTagRowid, INT32, number)
         if method == "REPLY":
             if organizer is not None:
                 rows = [people.recipient(organizer, 0, people.TO)]
@@ -656,7 +659,7 @@ class _Event:
             agent = people.person_of(Line("ORGANIZER", sent_by)) if sent_by else None
             people.set_party(p, people.SENDER, agent or organizer)
         message.recipients = rows
-        meeting = bool(rows)
+        meeting = bool(rows) or mail
         state = 0
         if meeting:
             state = 1 | (0 if is_mine or method == "REPLY" else 2)
@@ -779,9 +782,7 @@ class _Event:
             return datetime.combine(moment.wall.date(), start.wall.time())
         if start.day:
             return datetime.combine(moment.wall.date(), start.wall.time())
-        if moment.floating or moment.zone is start.zone:
-            return moment.wall
-        return moment.utc.astimezone(start.zone).replace(tzinfo=None)
+        return _wall_in(moment, start.zone)
 
     def untils(self, text: str, start: When) -> dict[str, datetime]:
         match = re.search(r"UNTIL\s*=\s*([0-9TZtz]+)", text, re.IGNORECASE)
@@ -944,7 +945,7 @@ class _Event:
             start, end = self.times(component, notes)
             self.exception(message, blob, component, place, start, end, first)
             gone.add(day)
-            pattern.modified.append(_midnight(self.in_zone(start, first).date()))
+            pattern.modified.append(_midnight(_wall_in(start, first.zone).date()))
             for note in notes.all():
                 self.notes.add(note)
         pattern.deleted = sorted(gone)
@@ -963,8 +964,7 @@ class _Event:
     ) -> None:
         own = self.item(component, start, end, self.notes, item_class=EXCEPTION_CLASS)
         original = When(place, series.zone, day=series.day)
-        own_start = self.in_zone(start, series) if not start.day else start.wall
-        own_end = self.in_zone(end, series) if not end.day else end.wall
+        own_start, own_end = _wall_in(start, series.zone), _wall_in(end, series.zone)
         entry = R.RecurrenceException(
             R.minutes_of(own_start), R.minutes_of(max(own_end, own_start)), R.minutes_of(place)
         )
@@ -1005,6 +1005,13 @@ class _Event:
         a.set(P.PidTagExceptionEndTime, TIME, _local_ticks(own_end))
         a.set(P.PidTagExceptionReplaceTime, TIME, original.utc)
         message.attachments.append(Attachment(a, own))
+
+
+def _wall_in(moment: When, zone: tzinfo) -> datetime:
+    """The wall time of a moment in a zone; that of days and floating times as it is."""
+    if moment.day or moment.floating or moment.zone is zone:
+        return moment.wall
+    return moment.utc.astimezone(zone).replace(tzinfo=None)
 
 
 def _all_day(start: When, end: When) -> bool:

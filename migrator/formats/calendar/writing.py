@@ -420,6 +420,8 @@ def _exception(
         return
     zone = series.zone or UTC
     day = bool(entry.sub_type) if entry.sub_type is not None else series.day
+    # An instance of an all-day series may have got times without being marked so: days would lose them.
+    day = day and start.time() == end.time() == datetime.min.time()
     event = _Event(_utc(start, zone), _utc(end, zone), series.zone, day)
     merged = Message(Properties(message.properties), body.recipients or message.recipients, [])
     own = body.properties
