@@ -138,6 +138,11 @@ def test_headers_that_came_with_the_message_are_used_again() -> None:
     assert b"Subject: changed by its owner\r\n" in mime.from_tree(message).octets
 
 
+def test_a_fold_of_white_space_alone_is_closed() -> None:
+    octets = mime.from_tree(made("Subject: one\n \n  two\nFrom: a@example.org\n\nx")).octets
+    assert b"Subject: one\r\n   two\r\n" in octets
+
+
 def test_no_property_can_add_a_header_line() -> None:
     message = item()
     v = message.properties

@@ -739,7 +739,13 @@ def _again(name: str, value: str) -> bytes:
     if value.isascii():
         lines = value.split("\r\n")
         if all(len(line) <= 998 - len(name) for line in lines):
-            kept = [lines[0], *(line for line in lines[1:] if line.strip())]
+            kept, blank = [lines[0]], ""
+            for line in lines[1:]:
+                if line.strip():
+                    kept.append(blank + line)
+                    blank = ""
+                else:  # a fold of white space alone would end the header for some readers
+                    blank += line
             return f"{name}:{(chr(13) + chr(10)).join(kept)}\r\n".encode("ascii")
         flat = " ".join(line.strip() for line in lines)
         return _folded(name, flat)
