@@ -7,6 +7,8 @@ end the target holds what the source holds, once; the ledger's balance closes; n
 
 from __future__ import annotations
 
+import sqlite3
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,9 +16,11 @@ from typing import Any
 
 import pytest
 
-from bench.town import Town
+from bench.town import NO_LIMITS, Town
+from migrator.events import BatchSettled, Event, JobFinished, Waiting
 from migrator.lab.faults import CATALOGUE
 from migrator.lab.options import Seeding
+from migrator.ledger import Ledger
 
 SEEDING = Seeding(
     mailboxes=2, items=0, bulk=24, bulk_octets=6_000, bulk_folders=2, hard_names=False, locales=("en-US",)
@@ -311,3 +315,111 @@ def test_every_fault_of_the_catalogue_has_a_case() -> None:
     missing = [name for name in CATALOGUE if name not in tried and f'"{name}"' not in text]
     # The lab's clock itself, and addresses that are wrong from the start (tests of check and of the adapters).
     assert set(missing) <= {"advance_clock", "not_found"}
+
+
+# --- throttled for real: the lab's own counting, in every form in which a server says so
+
+TIGHT = {
+    "requests": 60,
+    "requests_window_s": 60.0,
+    "upload_octets": 90_000,
+    "upload_window_s": 30.0,
+    "retry_after_s": 3.0,
+}
+
+
+@pytest.mark.parametrize("form", ["seconds", "fraction", "date", "absent"])
+def test_a_server_stricter_than_our_limits_is_obeyed(tmp_path: Path, form: str) -> None:
+    """We know nothing of its limits: every word of it must be understood."""
+    knobs = {"graph_throttling": "own", "graph_limits": {**TIGHT, "retry_after": form}}
+    with Town(SEEDING, speed=400.0, folder=tmp_path, knobs=knobs) as town:
+        assert town.run(**SMALL) == 0, town.ended()
+        judged(town)
+        entries = [
+            e for e in town.world.journal.entries if e.service in ("graph", "import", "batch") and e.mailbox
+        ]
+        refused = [e for e in entries if e.status == 429]
+        assert refused
+        # Who does not listen is refused again and again.
+        assert len(refused) < 0.5 * len(entries)
+        waits = [e for e in town.events if isinstance(e, Waiting) and e.reason == "throttled"]
+        assert waits and all("over its" in e.words for e in waits)
+        assert not [e for e in town.events if isinstance(e, JobFinished) and e.error]
+
+
+def test_limits_that_we_know_of_are_never_run_into(tmp_path: Path) -> None:
+    limits = replace(
+        NO_LIMITS, requests=60, requests_window_s=60.0, upload_octets=90_000, upload_window_s=30.0
+    )
+    knobs = {"graph_throttling": "own", "graph_limits": TIGHT, "latency_s": 0.5}
+    with Town(SEEDING, speed=60.0, folder=tmp_path, knobs=knobs, limits=limits) as town:
+        assert town.run(**SMALL) == 0, town.ended()
+        judged(town)
+        entries = [
+            e for e in town.world.journal.entries if e.service in ("graph", "import", "batch") and e.mailbox
+        ]
+        assert [e for e in entries if e.status == 429] == []
+        octets = town.world.journal.most_in_window(30.0, "octets_in", service="import")
+        assert max(octets.values()) >= 0.85 * 90_000, "and they are used"
+
+
+@pytest.mark.parametrize("shape", ["fault", "message", "inner"])
+def test_an_exchange_budget_that_runs_out_is_waited_for(tmp_path: Path, shape: str) -> None:
+    """BackOffMilliseconds in a fault, in a response message, and inside HTTP 200 with ErrorInternalServerError."""
+    limits = {
+        "max_burst_ms": 100.0,
+        "cutoff_ms": 200.0,
+        "recharge_ms_per_hour": 360_000.0,
+        "cost_ms": 60.0,
+        "back_off_as": shape,
+    }
+    knobs = {"ews_throttling": "own", "ews_limits": limits}
+    with Town(SEEDING, speed=400.0, folder=tmp_path, knobs=knobs) as town:
+        assert town.run(**SMALL) == 0, town.ended()
+        judged(town)
+        asked = [e for e in town.world.journal.entries if e.service == "ews"]
+        busy = [e for e in asked if e.code == "ErrorServerBusy"]
+        assert busy
+        assert len(busy) < 0.5 * len(asked)
+        assert any(isinstance(e, Waiting) and e.reason == "throttled" for e in town.events)
+
+
+def test_waiting_is_shown_by_status_with_the_servers_words_and_the_time(town: Town) -> None:
+    slow = town.jobs[0].target.address
+    town.fault("throttled_429", service="import", mailbox=slow, first=4, retry_after="400")
+    seen: list[tuple[str, str, float]] = []
+    job = town.jobs[0].id
+
+    class Watching(list[Event]):
+        def append(self, event: Event) -> None:
+            super().append(event)
+            if not isinstance(event, BatchSettled) or event.job == job or seen:
+                return
+            with Ledger.open(town.project.ledger, clock=town.clock, read_only=True) as ledger:
+                row = next(one for one in ledger.jobs() if one.id == job)
+            if row.waiting_reason:
+                seen.append((row.state, row.waiting_words, row.waiting_until - event.at))
+
+    town.events = Watching()
+    town.run(**SMALL)
+    if not seen:
+        pytest.skip("the other mailbox was done before this one was throttled")
+    state, words, wait = seen[0]
+    assert state == "running"
+    assert "MailboxConcurrency" in words
+    assert 100 < wait <= 401
+
+
+def test_a_ledger_that_another_program_holds_locked_is_waited_for(town: Town) -> None:
+    """A backup or a viewer that locks the file for a while."""
+    assert town.run(**SMALL) == 0
+    other = sqlite3.connect(town.project.ledger, isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    released = threading.Timer(0.7, lambda: other.execute("ROLLBACK"))
+    released.start()
+    try:
+        assert town.run(**SMALL) == 0
+    finally:
+        released.join()
+        other.close()
+    judged(town)
