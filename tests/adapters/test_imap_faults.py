@@ -41,7 +41,7 @@ class Clock:
 def run(folder: Path, *, force: frozenset[str] = frozenset()) -> int:
     project = load_project(folder)
     jobs = make_plan(project, read_manifest(project.manifest)).jobs
-    settings = project.settings(force=force) if force else project.settings()
+    settings = project.settings(force=force or None, retry_failed=True)
     return assembly.run(project, jobs, settings, lambda event: None, clock=Clock())
 
 
@@ -69,9 +69,9 @@ def test_broken_connections_lose_and_double_nothing(
     direct = servers.table(dovecot) + "\n" + CLEAR
     with CutProxy(dovecot.port) as one, CutProxy(dovecot.port) as two:
         if side != "target":
-            one.cut_at_random(30 if SLOW else 5, 60_000, seed)
+            one.cut_at_random(12 if SLOW else 5, 60_000, seed)
         if side != "source":
-            two.cut_at_random(30 if SLOW else 5, 60_000, seed + 1)
+            two.cut_at_random(12 if SLOW else 5, 60_000, seed + 1)
         folder = servers.project(
             tmp_path / "p",
             through(one) if side != "target" else direct,
@@ -79,7 +79,7 @@ def test_broken_connections_lose_and_double_nothing(
             [(old, new)],
             batch_items=7,
         )
-        for _ in range(4):
+        for _ in range(8):
             code = run(folder)
             if code == 0:
                 break

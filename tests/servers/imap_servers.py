@@ -271,9 +271,9 @@ def _give(folder: Path, user: pwd.struct_passwd) -> None:
 
 
 @contextlib.contextmanager
-def short_folder(prefix: str) -> Any:
+def short_folder(prefix: str, where: str = "/tmp") -> Any:
     """A folder with a short name (sockets have names of 107 octets at most) that any user may pass through."""
-    folder = Path(tempfile.mkdtemp(prefix=prefix, dir="/tmp" if os.path.isdir("/tmp") else None))
+    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=where if os.path.isdir(where) else None))
     folder.chmod(0o755)
     try:
         yield folder

@@ -472,12 +472,12 @@ class ImapTarget(ImapReader):
         """The connection broke: answered ones have their outcome, all others are in doubt."""
         for number, batch in enumerate(commands):
             said = ended.get(number)
+            validity, uids = _appended(said) if said is not None and said.ok else (0, [])
             for place, one in enumerate(batch):
-                uid = _appended(said, place) if said is not None and said.ok else None
                 if said is not None and not said.ok:
                     outcomes[one.number] = self._judged(one, faults.about_item(said, self._box.who))
-                elif uid is not None:
-                    outcomes[one.number] = self._stored(folder, one, *uid)
+                elif place < len(uids):
+                    outcomes[one.number] = self._stored(folder, one, validity, uids[place])
                 else:
                     doubt = InDoubt(
                         f"{self._box.who}: the connection was lost under an APPEND", code="answer_lost"
@@ -497,17 +497,17 @@ class ImapTarget(ImapReader):
         late: list[tuple[int, _Ready]] = []
         for number, batch in enumerate(commands):
             said = ended[number]
+            validity, uids = _appended(said)
             for place, one in enumerate(batch):
                 if not said.ok:
                     outcomes[one.number] = self._judged(one, faults.about_item(said, self._box.who))
                     continue
-                uid = _appended(said, place)
-                if uid is None:
+                if place >= len(uids):
                     unknown.append(one)
                     continue
-                outcomes[one.number] = self._stored(folder, one, *uid)
+                outcomes[one.number] = self._stored(folder, one, validity, uids[place])
                 if one.late:
-                    late.append((uid[1], one))
+                    late.append((uids[place], one))
         if unknown:
             self._look_up(folder, start, unknown, outcomes, late)
         if late:
@@ -778,18 +778,15 @@ def _failed(ref: ItemRef, error: MigratorError) -> Outcome:
     return Outcome(ref, State.FAILED, error=error)
 
 
-def _appended(said: Tagged, place: int) -> tuple[int, int] | None:
-    """(UIDVALIDITY, UID) of the place-th message of an APPEND."""
-    if said.code != b"APPENDUID":
-        return None
+def _appended(said: Tagged) -> tuple[int, list[int]]:
+    """(UIDVALIDITY, UIDs) of what an APPEND has stored, in its order; no UIDs where the server does not tell."""
     words = said.rest.split()
-    if len(words) != 2 or not words[0].isdigit():
-        return None
+    if said.code != b"APPENDUID" or len(words) != 2 or not words[0].isdigit():
+        return 0, []
     try:
-        uids = list(expand(words[1].decode("ascii", "replace"), 100_000))
+        return int(words[0]), list(expand(words[1].decode("ascii", "replace"), 100_000))
     except Garbled:
-        return None
-    return (int(words[0]), uids[place]) if place < len(uids) else None
+        return 0, []
 
 
 def _head(pieces: Sequence[Buffer]) -> bytes:
