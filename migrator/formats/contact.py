@@ -954,7 +954,7 @@ def write_vcf(messages: Sequence[Message]) -> Written:
 
 
 def _add(lines: list[bytes], name: str, value: str, **parameters: str) -> None:
-    if value.strip(";\\"):
+    if value:
         head = name + "".join(
             f";{key}={text if key == 'TYPE' else parameter(text)}" for key, text in parameters.items()
         )

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from migrator.formats.calendar import messages_of, method_of, octets_of, read_ics, write_ics
+from migrator.formats.calendar import messages_of, method_of, octets_of, read_ics, reading, write_ics
 from migrator.formats.calendar import zones as Z
 from migrator.formats.errors import FormatError
 from migrator.mapi import blobs, fasttransfer
@@ -105,6 +105,13 @@ class TestSingle:
         assert p.flag(P.PidLidAppointmentSubType)
         assert p.time(P.PidLidAppointmentStartWhole) == start
         assert p.time(P.PidLidAppointmentEndWhole) == end
+
+    def test_whole_days_said_by_midnights(self) -> None:
+        lines = ("DTSTART;TZID=Asia/Tokyo:20240610T000000", "DTEND;TZID=Asia/Tokyo:20240612T000000")
+        p = one(ics(event(*lines, "X-MICROSOFT-CDO-ALLDAYEVENT:TRUE"))).properties
+        assert p.flag(P.PidLidAppointmentSubType)
+        assert p.time(P.PidLidAppointmentStartWhole) == utc(2024, 6, 9, 15)
+        assert not one(ics(event(*lines))).properties.flag(P.PidLidAppointmentSubType)
 
     def test_all_day_begins_at_midnight_of_the_calendar_s_zone(self) -> None:
         p = one(ics(event("DTSTART;VALUE=DATE:20240610")), zone="America/New_York").properties
@@ -675,13 +682,18 @@ class TestFaults:
             (ics(event("DTSTART:00010101T000000Z")), "format_malformed"),
             (ics(event("DTSTART:99990101T000000Z")), "format_malformed"),
             (b"BEGIN:A\r\n" * 50, "format_limit"),
-            (ics(*["BEGIN:VEVENT", "END:VEVENT"] * 100_001), "format_limit"),
         ],
     )
     def test_typed_error(self, raw: bytes, code: str) -> None:
         with pytest.raises(FormatError) as caught:
             read_ics(raw)
         assert caught.value.code == code
+
+    def test_too_many_components(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(reading, "MOST_COMPONENTS", 3)
+        with pytest.raises(FormatError) as caught:
+            read_ics(ics(*[event(*BERLIN, uid=str(n)) for n in range(4)]))
+        assert caught.value.code == "format_limit"
 
     def test_a_bad_component_beside_a_good_one_is_told(self) -> None:
         made = read_ics(ics(event("SUMMARY:no date", uid="x"), event(*BERLIN, "SUMMARY:good")))

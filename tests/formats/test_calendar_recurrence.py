@@ -214,6 +214,27 @@ def test_what_one_series_cannot_say(text: str, series: int, singles: int, notes:
     assert (len(made.series), len(made.singles), made.notes) == (series, singles, notes)
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("D1 #10", "FREQ=DAILY;COUNT=10"),
+        ("W2 MO WE #0", "FREQ=WEEKLY;INTERVAL=2;BYDAY=MO,WE"),
+        ("MP1 1+ SU 1- FR #5", "FREQ=MONTHLY;COUNT=5;BYDAY=1SU,-1FR"),
+        ("MD1 15 LD 3- #4", "FREQ=MONTHLY;COUNT=4;BYMONTHDAY=15,-1,-3"),
+        ("YM1 6 7", "FREQ=YEARLY;COUNT=2;BYMONTH=6,7"),
+        ("YD1 100 #3", "FREQ=YEARLY;COUNT=3;BYYEARDAY=100"),
+    ],
+)
+def test_rules_of_vcalendar(text: str, expected: str) -> None:
+    assert rule_text(parse_rule(text)) == expected
+
+
+@pytest.mark.parametrize("text", ["D1 0600 #5", "MP1 MO", "W1 XX", "M5", "D1 W1", "D999999"])
+def test_rules_of_vcalendar_that_are_refused(text: str) -> None:
+    with pytest.raises(RuleError):
+        parse_rule(text)
+
+
 def test_the_thirty_first_leaves_short_months_out() -> None:
     made = plan(parse_rule("FREQ=MONTHLY;BYMONTHDAY=31;COUNT=7"), datetime(2024, 1, 31, 9))
     p = made.series[0].pattern

@@ -493,6 +493,11 @@ class _Event:
             start = When(start.wall, end.zone)
         elif end.day and not start.day:
             end = When(end.wall, start.zone)
+        midnight = datetime.min.time()
+        whole = component.text("X-MICROSOFT-CDO-ALLDAYEVENT").upper() == "TRUE"
+        if whole and not start.day and start.wall.time() == end.wall.time() == midnight:
+            # Exchange also says whole days by midnights.
+            start, end = When(start.wall, start.zone, day=True), When(end.wall, end.zone, day=True)
         if end.utc < start.utc:
             notes.add("end_before_start")
             end = start
@@ -755,7 +760,7 @@ class _Event:
         assert self.master is not None
         found: list[datetime] = []
         for line in self.master.all(name):
-            for text in line.value.split(",")[:5000]:
+            for text in re.split("[,;]", line.value)[:5000]:  # vCalendar 1.0 has semicolons
                 if not text.strip():
                     continue
                 moment = _moment(text.split("/")[0], line, self.context, self.notes)
@@ -785,7 +790,7 @@ class _Event:
         return _wall_in(moment, start.zone)
 
     def untils(self, text: str, start: When) -> dict[str, datetime]:
-        match = re.search(r"UNTIL\s*=\s*([0-9TZtz]+)", text, re.IGNORECASE)
+        match = re.search(r"(?:UNTIL\s*=\s*|\s)(\d{8}(?:T\d{6}Z?)?)", text, re.IGNORECASE)
         if match is None:
             return {}
         value = match[1].upper()

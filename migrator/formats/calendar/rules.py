@@ -84,6 +84,8 @@ def parse_rule(text: str, until_of: dict[str, datetime] | None = None) -> Rule:
 
     Raises RuleError for what is no rule, or has a part nobody knows: a part left out would change the rule's meaning.
     """
+    if re.match(r"\s*(?:D|W|MP|MD|YM|YD)\d", text, re.IGNORECASE):
+        text = _of_vcalendar(text)
     values: dict[str, object] = {}
     seen: set[str] = set()
     # Some writers escape the semicolons, as if a rule were a text.
@@ -120,6 +122,47 @@ def parse_rule(text: str, until_of: dict[str, datetime] | None = None) -> Rule:
     if "freq" not in values:
         raise RuleError("a rule without a frequency")
     return Rule(**values)  # type: ignore[arg-type]
+
+
+def _of_vcalendar(text: str) -> str:
+    """A rule of vCalendar 1.0 ("MP1 1+ TU #5", section 2.1.10) in today's words. Several within each other are refused."""
+    words = text.strip().upper().split()
+    match = re.fullmatch(r"(D|W|MP|MD|YM|YD)(\d{1,5})", words[0])
+    if match is None or len(words) > 100:
+        raise RuleError("a rule of vCalendar that nobody knows")
+    kind, end, rest = match[1], "COUNT=2", words[1:]  # twice, where it says nothing of its end
+    if rest and (found := re.fullmatch(r"#(\d{1,9})", rest[-1])):
+        end, rest = f"COUNT={found[1]}" if int(found[1]) else "", rest[:-1]
+    elif rest and re.fullmatch(r"\d{8}(T\d{6}Z?)?", rest[-1]):
+        end, rest = f"UNTIL={rest[-1]}", rest[:-1]
+    listed = ",".join(rest)
+    parts = [
+        f"FREQ={ {'D': 'DAILY', 'W': 'WEEKLY', 'M': 'MONTHLY', 'Y': 'YEARLY'}[kind[0]] }",
+        f"INTERVAL={match[2]}",
+        end,
+    ]
+    if kind == "D" and rest:
+        raise RuleError("a rule of vCalendar with times of day")
+    if kind == "MP":
+        place, days = "", []
+        for word in rest:
+            if found := re.fullmatch(r"([1-5])([+-])", word):
+                place = ("-" if found[2] == "-" else "") + found[1]
+            elif word in DAYS and place:
+                days.append(place + word)
+            else:
+                raise RuleError("a rule of vCalendar that nobody knows")
+        listed = ",".join(days)
+    elif kind == "MD":
+        numbers = [
+            "-1" if word == "LD" else f"-{word[:-1]}" if word.endswith("-") else word.rstrip("+")
+            for word in rest
+        ]
+        listed = ",".join(numbers)
+    name = {"W": "BYDAY", "MP": "BYDAY", "MD": "BYMONTHDAY", "YM": "BYMONTH", "YD": "BYYEARDAY"}.get(kind)
+    if listed and name:
+        parts.append(f"{name}={listed}")
+    return ";".join(filter(None, parts))
 
 
 def _several(value: str) -> list[str]:
