@@ -1086,14 +1086,14 @@ def test_the_url_is_in_no_error_and_in_no_repr(cloud: Cloud) -> None:
         assert "tok1" not in redact.redact("POST importItem?authtoken=tok1%2F=&x=%41")
 
 
-def test_a_refused_session_is_renewed_once_then_the_job_stops(cloud: Cloud) -> None:
+def test_a_refused_session_is_renewed_twice_then_the_job_stops(cloud: Cloud) -> None:
     cloud.on("POST", "import", error(401, "Unauthorized"))
-    cloud.on("POST", "createImportSession", cloud.session(number=1), cloud.session(number=2))
+    cloud.on("POST", "createImportSession", *(cloud.session(number=n) for n in (1, 2, 3)))
     with pytest.raises(JobError) as caught:
         cloud.target().store(INBOX, [item()])
     assert caught.value.code == "import_session"
     tokens = [parse_qs(urlsplit(each.path).query)["authtoken"][0] for each in cloud.sent("/importItem")]
-    assert tokens == ["tok1/=", "tok2/="]
+    assert tokens == ["tok1/=", "tok2/=", "tok3/="]
 
 
 def test_a_session_lives_by_the_servers_clock(cloud: Cloud) -> None:

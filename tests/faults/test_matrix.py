@@ -1,6 +1,6 @@
 """Every fault of the lab's catalogue against the whole product: what passes is ridden out, what lasts ends the right mailbox.
 
-In each case a fault strikes at random points (the seed is the case's) while two mailboxes are copied with the real
+In each case a fault strikes again and again, wherever the threads happen to be, while two mailboxes are copied with the real
 adapters over the wire. Then the trouble ends and the same command runs again. Judged by the servers, not by the client: at the
 end the target holds what the source holds, once; the ledger's balance closes; nothing was created twice.
 """
@@ -57,7 +57,7 @@ PASSING: dict[str, dict[str, Any]] = {
     "ews midway": {"fault": "midway", "service": "ews"},
     "ews truncated_body": {"fault": "truncated_body", "service": "ews"},
     "ews truncated_data": {"fault": "truncated_data", "service": "ews", "operation": "ExportItems"},
-    "ews drip": {"fault": "drip", "service": "ews", "chance": 0.1},
+    "ews drip": {"fault": "drip", "service": "ews", "every": 9},
     "ews slow": {"fault": "slow", "service": "ews"},
     "ews empty_503": {"fault": "empty_503", "service": "ews"},
     "ews retry_503": {"fault": "retry_503", "service": "ews"},
@@ -73,7 +73,7 @@ PASSING: dict[str, dict[str, Any]] = {
     "ews timeout_expired": {"fault": "timeout_expired", "service": "ews"},
     "ews batch_stopped": {"fault": "batch_stopped", "service": "ews", "operation": "ExportItems"},
     "ews item_busy": {"fault": "item_busy", "service": "ews", "operation": "ExportItems"},
-    "ews too_large": {"fault": "too_large", "service": "ews", "operation": "ExportItems", "chance": 0.1},
+    "ews too_large": {"fault": "too_large", "service": "ews", "operation": "ExportItems", "every": 9},
     "ews invalidate_delta": {"fault": "invalidate_delta", "service": "ews", "nth": 12},
     "graph reset": {"fault": "reset", "service": "graph"},
     "graph reset_before": {"fault": "reset_before", "service": "graph"},
@@ -98,7 +98,7 @@ PASSING: dict[str, dict[str, Any]] = {
     "import late_504": {"fault": "late_504", "service": "import", "every": 9},
     "import throttled_429": {"fault": "throttled_429", "service": "import"},
     "import throttled by fraction": {"fault": "throttled_429", "service": "import", "retry_after": "1.25"},
-    "import throttled without a time": {"fault": "throttled_429", "service": "import", "retry_after": "", "chance": 0.05},
+    "import throttled without a time": {"fault": "throttled_429", "service": "import", "retry_after": "", "every": 23},
     "import unauthorized": {"fault": "unauthorized", "service": "import", "every": 23},
     "import expire_sessions": {"fault": "expire_sessions", "service": "import", "every": 20},
     "token reset_before": {"fault": "reset_before", "service": "token", "nth": 1},
@@ -110,8 +110,8 @@ PASSING: dict[str, dict[str, Any]] = {
 def test_what_passes_is_ridden_out(town: Town, name: str) -> None:
     rule = {"seed": sum(name.encode()), **PASSING[name]}
     if not rule.keys() & {"nth", "every", "chance"}:
-        # A write whose answer is lost is sent three times at most: struck each time by chance is no passing trouble.
-        rule["chance"] = 0.05 if rule["service"] == "import" else 0.2
+        # By count and not by dice, so that no run of bad luck outlasts the tries that a call has.
+        rule["every"] = 9 if rule["service"] == "import" else 5
     fault = rule.pop("fault")
     town.fault(fault, **rule)
     code = town.run(**SMALL)
@@ -304,7 +304,8 @@ def test_everything_at_once(town: Town, seed: int) -> None:
     code = town.run(**SMALL)
     assert code in (0, 3, 4), town.ended()
     assert sum(town.struck().values()) > 5
-    assert town.unaccounted() == []
+    over = {job for job, (state, _) in town.ended().items() if state in ("done", "partial")}
+    assert not [line for line in town.unaccounted() if line.split()[0] in over]
     assert not [line for line in town.differences() if "doubled" in line]
     settle(town)
 

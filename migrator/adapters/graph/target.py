@@ -55,6 +55,7 @@ from migrator.model import (
 PRODUCT = "Microsoft 365"
 ORIGIN = "exo"
 BATCH_MOST = 20
+SESSIONS_MOST = 3  # import addresses tried for one item
 FOLDER_MOST = 1_000_000  # items a folder holds (Exchange Online limits)
 
 # What each side needs; of a tuple one is enough. MailboxItem.ImportExport includes reading out by exportItems.
@@ -338,7 +339,7 @@ class GraphMailbox:
         body = [self._head(folder, replaces), *pieces, importing.TAIL]
         session = self._shared.session
         url = session.url()
-        repeated = False
+        refused = 0
         while True:
             try:
                 reply = self._wire.transport.request(
@@ -354,13 +355,15 @@ class GraphMailbox:
                 return _failed(ref, InDoubt(f"{self._name}: no answer to an import: {e}", code="answer_lost"))
             if reply.status != 401:
                 break
-            if repeated:
+            refused += 1
+            # Once is a session that has ended; again may be one that another thread had opened long ago.
+            if refused >= SESSIONS_MOST:
                 raise JobError(
                     f"{self._name}: the import address is refused although it is new",
                     code="import_session",
                     remedy="Check this machine's clock, then run again.",
                 )
-            url, repeated = session.url(stale=url), True
+            url = session.url(stale=url)
         if reply.status in (200, 201):
             found = importing.stored(reply.body)
             if found is None:
