@@ -72,6 +72,23 @@ def test_files_of_outlook(name: str) -> None:
     assert "PidTag" in done.output
 
 
+def test_the_manual_shows_what_is_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "inspect.md").read_text("utf-8")
+    mail = page.partition("```eml\n")[2].partition("```")[0].replace("\n", "\r\n")
+    monkeypatch.chdir(tmp_path)
+    Path("offer.eml").write_bytes(mail.encode())
+    Path("offer-2.eml").write_bytes(
+        mail.replace("Offer 17", "Offer 18").replace("10:00:00", "10:00:07").encode()
+    )
+    for block in page.split("```text\n$ migrator ")[1:]:
+        line, _, shown = block.partition("```")[0].partition("\n")
+        if "-p acme" in line:
+            continue
+        printed = run(*line.split()).output.splitlines()
+        missing = [one for one in shown.splitlines() if one.strip() != "…" and one not in printed]
+        assert not missing, missing
+
+
 def test_nothing_hostile_gets_out(tmp_path: Path) -> None:
     one, two = tmp_path / "one\x1b[2J.fts", tmp_path / "two.fts"
     try:
