@@ -947,13 +947,27 @@ def _group_of(path: str, name: str) -> str:
     return f"{re.sub(r' [0-9]+', '', path)}: {name}" if path else name
 
 
+NOT_PROMISED = frozenset(
+    {
+        "PidTagSearchKey",
+        "PidTagInternetMessageId",
+        "PidTagMessageDeliveryTime",
+        "PidTagCreationTime",
+        "PidTagMessageFlags",
+    }
+)
+"""Properties of the item itself that no document says an import keeps: a copy without them is a copy all the same."""
+
+
 def same_content() -> SameContent:
     """Whether two item streams hold the same item, for items in doubt that nothing else tells apart."""
     compare = stream_compare()
 
     def same(one: bytes, two: bytes) -> bool | None:
         try:
-            return all(difference.volatile for difference in compare(one, two))
+            return all(
+                difference.volatile or difference.name in NOT_PROMISED for difference in compare(one, two)
+            )
         except MigratorError:
             return None
 

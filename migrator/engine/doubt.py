@@ -7,6 +7,7 @@ strongest evidence down, in multisets, so that for true duplicates the counts de
 
     1 fingerprint and date received   2 fingerprint   3 Message-ID   4 search key
     5 class, size and date            6 class and size, where the target gave no date or its own
+    7 class and size on mail with another date, where the content is seen to be the same
 
 From 5 down the evidence is weak: an arrival that has a Message-ID where the item has none is somebody else's, and where
 content can be compared (`Alike`), that decides. An item that is not found is looked for once more after a grace time: a
@@ -202,19 +203,24 @@ def _strong(
 def _weak(
     left: dict[str, Evidence], free: dict[str, Evidence], pairs: dict[str, Evidence], alike: Alike | None
 ) -> None:
-    for dated in (True, False):
+    # In the last round nothing but size and class speaks for a pair: content must be seen to be the same.
+    for dated, proof in ((True, False), (False, False), (False, True)):
+        if proof and alike is None:
+            return
         candidates = [
             (_distance(one, other), one, other)
             for one in left.values()
             for other in free.values()
-            if _may_be(one, other, dated)
+            if _may_be(one, other, dated, proof)
         ]
         candidates.sort(key=lambda candidate: (candidate[0], candidate[1].id, candidate[2].id))
         for _, one, other in candidates:
             if one.id not in left or other.id not in free:
                 continue
-            if alike is not None and alike(one.id, other.id) is False:
-                continue
+            if alike is not None:
+                same = alike(one.id, other.id)
+                if same is False or (proof and same is None):
+                    continue
             pairs[one.id] = other
             del left[one.id], free[other.id]
 
@@ -261,7 +267,7 @@ def _distance(one: Evidence, other: Evidence) -> tuple[int, int, int, int]:
     return (int(one.item_class != other.item_class), dates, seen, size)
 
 
-def _may_be(one: Evidence, other: Evidence, dated: bool) -> bool:
+def _may_be(one: Evidence, other: Evidence, dated: bool, proof: bool) -> bool:
     """Weak evidence: nothing speaks against it, and date (or its absence) and size speak for it."""
     if one.kind is not other.kind or (
         one.item_class and other.item_class and one.item_class != other.item_class
@@ -276,8 +282,9 @@ def _may_be(one: Evidence, other: Evidence, dated: bool) -> bool:
     same = abs(one.received - other.received) <= _SECOND
     if dated:
         return same
-    # A target may stamp its own time of arrival on items of these kinds; on mail it keeps the date or shows none.
-    return same or one.kind is not Kind.MAIL
+    # A target may stamp its own time of arrival on items of these kinds. On mail it keeps the date or shows none, as far as
+    # is known; where it does not, content decides.
+    return same or one.kind is not Kind.MAIL or proof
 
 
 def _near(one: int | None, other: int | None) -> bool:

@@ -93,3 +93,13 @@ def test_what_the_tenant_drops_does_not_change_the_count(items: list[tuple[str, 
     wanted = [mail(f"s{n}", message_id=name if has else "") for n, (name, has) in enumerate(items)]
     there = [mail(f"t{n}") for n in range(min(stored, len(items)))]
     assert len(match(wanted, there)) == min(stored, len(items))
+
+
+def test_mail_that_lost_its_date_and_id_is_found_by_its_content_alone() -> None:
+    ours, there = mail("a", message_id="m"), mail("t", received=LATER)
+    assert not match([ours], [there])
+    assert not match([ours], [there], lambda one, other: None)  # cannot be told
+    assert not match([ours], [there], lambda one, other: False)
+    assert match([ours], [there], lambda one, other: True)["a"].id == "t"
+    # Whoever has a Message-ID came by another way, whatever it holds.
+    assert not match([ours], [mail("t", received=LATER, message_id="n")], lambda one, other: True)
