@@ -10,7 +10,7 @@ from migrator.engine.circuit import endpoint_down
 from migrator.engine.copy import Halt, MailboxCopy, Work
 from migrator.engine.decide import Rules
 from migrator.engine.departed import Ahead, Departed, follow
-from migrator.engine.routes import Route, Routes, convertible
+from migrator.engine.routes import NOT_THERE, Route, Routes, convertible
 from migrator.engine.tools import Tools, error_of
 from migrator.errors import ItemError, JobError, MigratorError, RunError, Transient, UserError
 from migrator.events import FoldersListed, Notice
@@ -160,7 +160,7 @@ def find_routes(job: Job, source: Source, target: Target, ledger: Ledger, force:
 def _tell_routes(job: Job, source: Source, routes: Routes, tools: Tools) -> None:
     """Every path but the best one, once a run for each pair of endpoints."""
     for route in routes.all().values():
-        if route.path is Path.STREAM or (route.path is not None and not route.why):
+        if route.path is Path.STREAM or (route.path is not None and not route.why) or route.why == NOT_THERE:
             continue
         key = (job.source.endpoint, job.target.endpoint, source.traits.origin, route.kind, route.path)
         if tools.first_time(key):

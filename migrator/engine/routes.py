@@ -24,6 +24,10 @@ JSON = "json"
 """Origin under which the verdicts about creation by JSON stand."""
 
 
+NOT_THERE = "the target has no such items"
+"""Why kinds have no path that the target does not know at all."""
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
     """path None: items of this kind are left out. why: what closed the better paths, by the code of the refusal."""
@@ -69,7 +73,7 @@ class Routes:
 
     def _choose(self, kind: Kind, origin: str) -> Route:
         if kind not in self._kinds:
-            return Route(kind, None, "the target has no such items")
+            return Route(kind, None, NOT_THERE)
         if Format.FTS not in self._accepts:
             return Route(kind, Path.MIME)
         own = origin != SYNTHETIC
