@@ -35,7 +35,11 @@ STARTS = st.datetimes(datetime(1990, 1, 1), datetime(2030, 12, 31)).map(
 def rule_texts(draw: st.DrawFn) -> str:
     """Any rule that RFC 5545 allows and dateutil reads the same way."""
     freq = draw(st.sampled_from(["YEARLY", "MONTHLY", "WEEKLY", "DAILY", "HOURLY", "MINUTELY"]))
-    parts = [f"FREQ={freq}", f"COUNT={draw(st.integers(1, 40))}"]
+    parts = [f"FREQ={freq}"]
+    if draw(st.integers(0, 2)) or freq in ("HOURLY", "MINUTELY"):
+        parts.append(f"COUNT={draw(st.integers(1, 40))}")
+    else:
+        parts.append(f"UNTIL={draw(st.integers(1995, 2034))}0{draw(st.integers(1, 9))}15T120000")
     if draw(st.booleans()):
         parts.append(f"INTERVAL={draw(st.integers(1, 5))}")
     if draw(st.booleans()):
@@ -65,6 +69,7 @@ def test_expansion_is_dateutil_s(text: str, start: datetime) -> None:
     ours = list(expand(parse_rule(text), start))
     if not ours:
         return  # dateutil would search to the year 9999
+    ours = ours[:200]
     try:
         theirs = list(itertools.islice(rrule.rrulestr(text, dtstart=start), len(ours)))
     except ValueError:
@@ -90,6 +95,11 @@ def test_plan_says_what_the_rule_says(text: str, start: datetime, dropped: set[i
             if midnight not in gone:
                 found.append(datetime.combine(day, one.start.time()))
     assert len(found) == len(set(found))
+    if "recurrence_cut" in made.notes:
+        # Too many to list, or so rare that the count is not reached within 600 years.
+        assert len(made.singles) >= rules.MOST_SINGLES or "recurrence_count_dropped" in made.notes
+        assert set(found) <= {start, *known}
+        return
     assert set(found) == ({start, *known} - without)
     if set(known) != set(found) | without:
         assert "recurrence_start_apart" in made.notes or "recurrence_empty" in made.notes
@@ -293,4 +303,4 @@ def test_any_text_is_a_rule_or_a_typed_error(text: str) -> None:
 @given(rule_texts())
 def test_text_of_a_rule_is_the_rule(text: str) -> None:
     rule = parse_rule(text)
-    assert parse_rule(rule_text(rule)) == rule
+    assert parse_rule(rule_text(rule, f"{rule.until:%Y%m%dT%H%M%S}" if rule.until else "")) == rule
