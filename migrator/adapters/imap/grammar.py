@@ -121,28 +121,38 @@ def encode_name(name: str, *, utf8: bool) -> bytes:
 
 
 def decode_name(name: bytes, *, utf8: bool) -> str:
-    """A mailbox name out of a response; servers that send raw UTF-8 or broken base64 are understood too."""
-    if not utf8 and b"&" in name:
-        from imapclient.imap_utf7 import decode
+    """A mailbox name out of a response. What would not be encoded the same again (raw UTF-8, broken base64) keeps its octets as
+    surrogates, so that the server knows its own folder again; `shown` makes it readable."""
+    if utf8:
+        return name.decode("utf-8", "surrogateescape")
+    from imapclient.imap_utf7 import decode
 
-        try:
-            text = str(decode(name))
-        except (ValueError, UnicodeError):
-            return name.decode("utf-8", "surrogateescape")
-        # What would not come out the same is taken as it is, so that the server knows its own folder again.
-        return text if encode_name(text, utf8=False) == quoted(name) else _kept(name)
-    return name.decode("utf-8", "surrogateescape")
+    try:
+        text = str(decode(name))
+        if encode_name(text, utf8=False) == quoted(name):
+            return text
+    except (ValueError, UnicodeError):
+        text = ""
+    return "".join(chr(0xDC00 + octet) if octet > 126 or octet == 0x26 else chr(octet) for octet in name)
 
 
-def _kept(name: bytes) -> str:
-    """A name that is not canonical modified UTF-7: every octet as itself. Told from others by `raw_name`."""
-    return "\udc26".join(name.decode("utf-8", "surrogateescape").split("&"))
+def shown(name: str) -> str:
+    """A decoded name for people and paths: kept octets as the UTF-8 that they mostly are."""
+    if not any("\udc00" <= char <= "\udcff" for char in name):
+        return name
+    return _octets(name).decode("utf-8", "replace")
+
+
+def _octets(name: str) -> bytes:
+    return b"".join(
+        bytes([ord(char) - 0xDC00]) if "\udc00" <= char <= "\udcff" else char.encode("utf-8") for char in name
+    )
 
 
 def wire_name(name: str, *, utf8: bool) -> bytes:
     """The inverse of `decode_name`, odd names included."""
     if any("\udc00" <= char <= "\udcff" for char in name):
-        return quoted(name.replace("\udc26", "&").encode("utf-8", "surrogateescape"))
+        return quoted(_octets(name))
     return encode_name(name, utf8=utf8)
 
 

@@ -38,6 +38,7 @@ from migrator.adapters.imap.grammar import (
     pairs,
     parse_date,
     sets,
+    shown,
     text_of,
     values,
 )
@@ -671,10 +672,10 @@ def _as_folders(
 ) -> list[Folder]:
     gmail = wire.has(b"X-GM-EXT-1")
     folders: dict[FolderPath, Folder] = {}
-    for name in sorted(listed, key=lambda name: (len(naming.path(name)), name)):
+    for name in sorted(listed, key=lambda name: (len(naming.path(shown(name))), name)):
         words = listed[name]
         status = statuses.get(name)
-        path = naming.path(name)
+        path = naming.path(shown(name))
         if path in folders:
             if status is None:
                 continue

@@ -1,0 +1,456 @@
+"""Wire-level cases: what imapclient is changed in, TLS and sign-in, grammar, names, what is mended before sending."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+import re
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from email import message_from_bytes
+
+import pytest
+import trustme
+from hypothesis import given
+from hypothesis import strategies as st
+
+from migrator.adapters.imap import fit
+from migrator.adapters.imap.client import ImapClient
+from migrator.adapters.imap.grammar import (
+    Garbled,
+    compact,
+    decode_name,
+    expand,
+    format_date,
+    parse_date,
+    sets,
+    values,
+    wire_name,
+)
+from migrator.adapters.imap.listing import head_of, marks_of, parse_token, version_of
+from migrator.adapters.imap.names import Naming, tame, usual_role
+from migrator.adapters.imap.wire import Wire, parse_tagged
+from migrator.errors import CheckpointLost, JobError, SourceDown, Throttled, UserError
+from migrator.interfaces import Context
+from migrator.model import Checkpoint, Mailbox, Role
+from migrator.settings import Endpoint, Limits
+from tests.adapters.imap_kit import dovecot  # noqa: F401 - fixture
+from tests.servers import imap_servers as servers
+
+Answer = Callable[[bytes, bytes], bytes]
+
+
+class Script:
+    """A server of few words: `answer` gives what comes back for a command (tag, rest of the line)."""
+
+    def __init__(
+        self,
+        answer: Answer,
+        *,
+        greeting: bytes = b"* OK hello\r\n",
+        tls: ssl.SSLContext | None = None,
+        starttls: bool = False,
+    ) -> None:
+        self._answer = answer
+        self._greeting = greeting
+        self._tls = tls
+        self._starttls = starttls
+        self.lines: list[bytes] = []
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def close(self) -> None:
+        self._listener.close()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                sock, _ = self._listener.accept()
+            except OSError:
+                return
+            with contextlib.suppress(OSError):
+                self._talk(sock)
+
+    def _talk(self, sock: socket.socket) -> None:
+        if self._tls is not None and not self._starttls:
+            sock = self._tls.wrap_socket(sock, server_side=True)
+        sock.sendall(self._greeting)
+        file = sock.makefile("rb")
+        while line := file.readline():
+            tag, _, rest = line.strip().partition(b" ")
+            self.lines.append(rest)
+            if self._starttls and rest.upper() == b"STARTTLS":
+                assert self._tls is not None
+                sock.sendall(tag + b" OK go\r\n")
+                sock = self._tls.wrap_socket(sock, server_side=True)
+                file = sock.makefile("rb")
+                continue
+            sock.sendall(self._answer(tag, rest))
+
+
+def usual(tag: bytes, rest: bytes) -> bytes:
+    if rest.upper() == b"CAPABILITY":
+        return b"* CAPABILITY IMAP4rev1 STARTTLS AUTH=PLAIN AUTH=XOAUTH2 SASL-IR\r\n" + tag + b" OK done\r\n"
+    if rest.upper().startswith(b'LIST "" ""'):
+        return b'* LIST (\\Noselect) "/" ""\r\n' + tag + b" OK done\r\n"
+    return tag + b" OK done\r\n"
+
+
+@pytest.fixture
+def script() -> Iterator[Callable[..., Script]]:
+    with contextlib.ExitStack() as stack:
+
+        def make(answer: Answer = usual, **more: object) -> Script:
+            server = Script(answer, **more)  # type: ignore[arg-type]
+            stack.callback(server.close)
+            return server
+
+        yield make
+
+
+def client(port: int, url: str = "imap://127.0.0.1", **more: object) -> ImapClient:
+    given_: dict[str, object] = {
+        "name": "mail",
+        "kind": "imap",
+        "url": f"{url}:{port}",
+        "limits": Limits(timeout_s=5),
+        **more,
+    }
+    return ImapClient(Endpoint(**given_), Context(servers.SystemClock(), servers.Purse()))  # type: ignore[arg-type]
+
+
+# ------------------------------------------------ imapclient, the two changes
+
+
+def test_imapclient_logs_nothing_and_waits_for_nobody(dovecot: servers.Server) -> None:  # noqa: F811
+    """What is undone must have been done: else the patch has become superfluous."""
+    import imapclient
+
+    fresh = imapclient.IMAPClient("127.0.0.1", dovecot.port, ssl=False)
+    assert fresh._imap.debug > 0
+    assert fresh.socket().getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 0
+    fresh.shutdown()
+    mail = servers.client_of(dovecot)
+    source = mail.source(servers.box(dovecot.new_user()))
+    source.probe()
+    wire = source._box.wire()  # type: ignore[attr-defined]
+    assert wire.keep._imap.debug == 0
+    assert wire._sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
+    mail.close()
+
+
+# ---------------------------------------------------------------- TLS, sign-in
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+def server_context(authority: trustme.CA, name: str = "127.0.0.1") -> tuple[ssl.SSLContext, str]:
+    certificate = authority.issue_cert(name)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    certificate.configure_cert(context)
+    der = ssl.PEM_cert_to_DER_cert(certificate.cert_chain_pems[0].bytes().decode())
+    return context, hashlib.sha256(der).hexdigest()
+
+
+@pytest.mark.parametrize("starttls", [False, True], ids=["imaps", "starttls"])
+def test_tls_is_verified(
+    script: Callable[..., Script], authority: trustme.CA, starttls: bool, tmp_path
+) -> None:  # type: ignore[no-untyped-def]
+    context, pin = server_context(authority)
+    server = script(tls=context, starttls=starttls)
+    url = "imap://127.0.0.1" if starttls else "imaps://127.0.0.1"
+    box = Mailbox("mail", "ada", login="ada", secret="env:PASSWORD")
+    with pytest.raises(SourceDown) as caught:
+        client(server.port, url).source(box).probe()
+    assert caught.value.code == "tls"
+    assert not any(line.upper().startswith((b"LOGIN", b"AUTHENTICATE")) for line in server.lines)
+    ca = tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(str(ca))
+    assert client(server.port, url, ca_file=str(ca)).source(box).probe().identity
+    assert client(server.port, url, options={"pin": pin}).source(box).probe().identity
+    before = len([line for line in server.lines if line.upper().startswith(b"LOGIN")])
+    with pytest.raises(UserError) as wrong:
+        client(server.port, url, options={"pin": "0" * 64}).source(box).probe()
+    assert wrong.value.code == "pin_mismatch"
+    assert len([line for line in server.lines if line.upper().startswith(b"LOGIN")]) == before
+
+
+def test_a_wrong_password_is_tried_once_and_never_told(dovecot: servers.Server) -> None:  # noqa: F811
+    mail = servers.client_of(dovecot)
+    box = Mailbox("mail", "ada", login="ada", secret="env:WRONG")
+    for _ in range(2):
+        with pytest.raises(JobError) as caught:
+            mail.source(box).probe()
+        assert caught.value.code == "sign_in_refused"
+        assert "no such word" not in str(caught.value) + caught.value.remedy
+    mail.close()
+
+
+@pytest.mark.parametrize(
+    ("options", "auth"),
+    [
+        ({"master": "{user}*{master}"}, "login"),
+        ({"master": "{user}*{master}"}, "plain"),
+        ({"master": "authzid"}, ""),
+    ],
+)
+def test_a_master_user_opens_a_mailbox(dovecot: servers.Server, options: dict[str, str], auth: str) -> None:  # noqa: F811
+    user = dovecot.new_user()
+    raw = dovecot.raw(user)
+    raw.append("INBOX", b"Subject: mine\r\n\r\nx\r\n")
+    mail = servers.client_of(dovecot, options=options, username=servers.MASTER, auth=auth)
+    source = mail.source(Mailbox("mail", user, login=user))
+    assert next(folder.total for folder in source.folders() if folder.role is Role.INBOX) == 1
+    mail.close()
+
+
+def test_xoauth2_sends_name_and_token(script: Callable[..., Script]) -> None:
+    tags: list[bytes] = []
+    sent: list[bytes] = []
+
+    def answer(tag: bytes, rest: bytes) -> bytes:
+        if rest.upper().startswith(b"AUTHENTICATE XOAUTH2"):
+            tags.append(tag)
+            return b"+ \r\n"
+        if not rest:  # the continuation: no tag, one word
+            sent.append(base64.b64decode(tag))
+            return tags[0] + b" OK done\r\n"
+        return usual(tag, rest).replace(b"STARTTLS ", b"")
+
+    server = script(answer)
+    mail = client(server.port, auth="xoauth2")
+    mail.source(Mailbox("mail", "ada", login="ada", secret="env:PASSWORD")).probe()
+    assert sent == [f"user=ada\x01auth=Bearer {servers.PASSWORD}\x01\x01".encode()]
+
+
+def test_too_many_connections_is_a_pause_not_a_failure(script: Callable[..., Script]) -> None:
+    def full(tag: bytes, rest: bytes) -> bytes:
+        if rest.upper().startswith(b"LOGIN"):
+            return tag + b" NO [LIMIT] Too many connections from this user\r\n"
+        return usual(tag, rest).replace(b"STARTTLS ", b"")
+
+    server = script(full)
+    with pytest.raises(Throttled) as caught:
+        client(server.port).source(Mailbox("mail", "ada", secret="env:PASSWORD")).probe()
+    assert caught.value.retry_after_s
+
+
+def test_passwords_do_not_travel_in_the_clear() -> None:
+    with pytest.raises(UserError):
+        client(143, "http://mail.example")
+    mail = client(143, "imap://mail.example")
+    assert not mail.where.clear
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"auth": "cram"},
+        {"options": {"pin": "abc"}},
+        {"options": {"master": "nobody"}, "username": "m"},
+        {"options": {"page_items": "0"}},
+        {"options": {"receipts": "maybe"}},
+    ],
+)
+def test_settings_that_cannot_work_are_told(more: dict[str, object]) -> None:
+    with pytest.raises(UserError):
+        client(143, **more)
+
+
+# -------------------------------------------------------------------- grammar
+
+
+def test_values_of_every_form() -> None:
+    pieces = [
+        b'* X (a "b \\"c\\"" NIL (BODY[HEADER.FIELDS (X Y)] {3}\r\n',
+        b"abc",
+        b") ~{2}\r\n",
+        b"\0\xff",
+        b")\r\n",
+    ]
+    assert values(pieces, 4) == [[b"a", b'b "c"', None, [b"BODY[HEADER.FIELDS (X Y)]", b"abc"], b"\0\xff"]]
+    for bad in (b"(a", b"a)", b"((((" * 40):
+        with pytest.raises(Garbled):
+            values([bad])
+
+
+@given(st.lists(st.integers(1, 5000), unique=True))
+def test_sets_hold_each_uid_once(uids: list[int]) -> None:
+    uids.sort()
+    assert list(expand(compact(uids))) == uids
+    parts = list(sets(uids, most=60))
+    assert [uid for part in parts for uid in expand(part.decode())] == uids
+    assert all(len(part) <= 60 for part in parts)
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1))
+def test_names_come_back_as_they_went(name: str) -> None:
+    sent = wire_name(name, utf8=False)
+    assert sent.isascii()
+    inner = re.sub(rb"\\(.)", rb"\1", sent[1:-1], flags=re.DOTALL)
+    assert decode_name(inner, utf8=False) == name
+
+
+@pytest.mark.parametrize("name", [b"&", b"a&b", b"&AAA", b"\xc3\xa4", b"\xff", b"&Jjo!"])
+def test_a_name_that_breaks_the_rules_is_asked_for_as_it_is(name: bytes) -> None:
+    assert wire_name(decode_name(name, utf8=False), utf8=False) == b'"' + name + b'"'
+
+
+@given(st.datetimes(datetime(1970, 1, 1), datetime(2100, 1, 1)))
+def test_dates_to_the_second(moment: datetime) -> None:
+    aware = moment.replace(tzinfo=UTC, microsecond=0)
+    assert parse_date(format_date(aware)[1:-1]) == aware
+
+
+def test_dates_of_other_zones_and_nonsense() -> None:
+    assert parse_date(b" 5-Apr-2023 06:07:08 +0530") == datetime(2023, 4, 5, 0, 37, 8, tzinfo=UTC)
+    assert parse_date(b"yesterday") is None
+    assert parse_date(b"31-Feb-2023 00:00:00 +0000") is None
+
+
+@given(st.binary(max_size=300))
+def test_hostile_lines_are_refused_not_trusted(line: bytes) -> None:
+    with contextlib.suppress(Garbled):
+        values([line])
+    parse_tagged(line)
+    head_of(line)
+    marks_of(line)
+
+
+def test_flags_have_one_version_in_any_order() -> None:
+    assert (
+        marks_of(b"\\Seen $x \\Recent").version
+        == marks_of(b"$x \\Seen").version
+        == version_of([b"\\seen", b"$X"])
+    )
+
+
+@pytest.mark.parametrize("token", ["", "c;1;2;3;", "x;1;2;3;;", "c;a;2;3;;", "c;1;-2;3;;", "c;1;2;3;;;"])
+def test_tokens_of_others_are_refused(token: str) -> None:
+    with pytest.raises(CheckpointLost):
+        parse_token(Checkpoint("imap-uid/1", token))
+
+
+def test_pipelined_answers_are_matched_by_their_tag() -> None:
+    near, far = socket.socketpair()
+    wire = Wire(near)
+    one, two = wire.begin(b"A"), wire.begin(b"B")
+    wire.flush()
+    far.sendall(b"* x\r\n" + two + b" NO [CODE 1] late\r\n" + one + b" OK first\r\n")
+    (first, second), untagged = wire.finish(one, two)
+    assert (first.ok, second.ok, second.code, second.rest) == (True, False, b"CODE", b"1")
+    assert len(untagged) == 1
+    wire.close()
+    far.close()
+
+
+def test_a_large_literal_goes_to_a_file() -> None:
+    near, far = socket.socketpair()
+    wire = Wire(near, spool=1000)
+    body = b"z" * 50_000
+    far.sendall(b"* 1 FETCH (BODY[] {50000}\r\n" + body + b")\r\n")
+    pieces = wire.next()
+    content = pieces[1]
+    assert not isinstance(content, (bytes, int))
+    assert b"".join(content.pieces()) == body
+    content.release()
+    wire.close()
+    far.close()
+
+
+# ---------------------------------------------------------------------- names
+
+
+@pytest.mark.parametrize(
+    ("naming", "name", "path"),
+    [
+        (Naming("/"), "INBOX", ("Inbox",)),
+        (Naming("/"), "Inbox/a", ("Inbox", "a")),
+        (Naming(".", "INBOX."), "INBOX.Sent.2024", ("Sent", "2024")),
+        (Naming(".", "INBOX."), "INBOX.Inbox.x", ("Inbox", "x")),
+        (Naming(""), "a/b", ("a/b",)),
+    ],
+)
+def test_names_and_paths(naming: Naming, name: str, path: tuple[str, ...]) -> None:
+    assert naming.path(name) == path
+    if naming.separator:
+        assert naming.path(naming.name(path)) == path
+
+
+def test_a_separator_in_a_name_becomes_its_look_alike() -> None:
+    assert Naming("/").name(("a/b", "c")) == "a／b/c"
+    assert tame(("back\\slash*",)) == ("back＼slash＊",)
+
+
+@pytest.mark.parametrize(
+    ("path", "role"),
+    [
+        (("Gesendete Objekte",), Role.SENT),
+        (("Inbox", "Papierkorb"), Role.DELETED),
+        (("[Gmail]", "Brouillons"), Role.DRAFTS),
+        (("Work", "Sent"), None),
+        (("Spam",), Role.JUNK),
+    ],
+)
+def test_usual_names_tell_roles(path: tuple[str, ...], role: Role | None) -> None:
+    assert usual_role(path) is role
+
+
+# ------------------------------------------------------------------ fit to send
+
+
+def test_only_the_part_that_needs_it_is_written_anew() -> None:
+    long = b"y" * 12_000
+    raw = (
+        b'Content-Type: multipart/mixed; boundary="b"\r\nSubject: s\r\n\r\nhi\r\n'
+        b"--b\r\nContent-Type: text/plain\r\n\r\nshort\r\n"
+        b"--b\r\nContent-Type: text/html\r\nContent-Transfer-Encoding: 8bit\r\n\r\n" + long + b"\r\n--b--\r\n"
+    )
+    done, notes = fit.shorten(raw)
+    assert notes == ("reencoded",)
+    assert not fit.too_long(done)
+    assert done.startswith(raw[: raw.index(b"--b\r\nContent-Type: text/html")])
+    parts = message_from_bytes(done).get_payload()
+    assert parts[1].get_payload(decode=True).strip() == long  # type: ignore[union-attr,index]
+    assert fit.shorten(done) == (done, ())
+
+
+def test_signed_mail_is_left_alone() -> None:
+    raw = b"Content-Type: multipart/signed; boundary=b\r\n\r\n--b\r\n\r\n" + b"x" * 20_000 + b"\r\n--b--\r\n"
+    done, notes = fit.shorten(raw)
+    assert done == raw
+    assert notes == ("protected_part_kept",)
+
+
+def test_bare_line_ends_and_nuls_are_mended() -> None:
+    assert not fit.unfit(b"a: b\r\n\r\nx\r\n")
+    assert fit.mend(b"a: b\n\nx\r\ny\n") == (b"a: b\r\n\r\nx\r\ny\r\n", ("line_ends_mended",))
+    done, notes = fit.mend(b"a: b\r\n\r\nx\0y\r\n")
+    assert b"\0" not in done
+    assert "reencoded" in notes
+    assert message_from_bytes(done).get_payload(decode=True) == b"x\0y\r\n"
+
+
+def test_requests_for_receipts_are_disarmed_in_the_head_only() -> None:
+    raw = b"Subject: s\r\nDisposition-Notification-To: a@b\r\n\r\nDisposition-Notification-To: text\r\n"
+    done, armed = fit.disarm(raw)
+    assert armed
+    assert (
+        done
+        == b"Subject: s\r\nX-Was-Disposition-Notification-To: a@b\r\n\r\nDisposition-Notification-To: text\r\n"
+    )
+
+
+@given(st.binary(max_size=2000))
+def test_mending_never_fails_and_ends(raw: bytes) -> None:
+    done, _ = fit.mend(raw)
+    assert not fit.unfit(done)
+    fit.shorten(raw, 50)
