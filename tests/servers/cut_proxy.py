@@ -1,7 +1,7 @@
 """A relay on loopback that breaks connections where a test wants it, or makes them slow.
 
-    with CutProxy(server.port) as proxy:
-        proxy.cut_after(answers=20_000)      # the next connections break after so many octets from the server
+with CutProxy(server.port) as proxy:
+    proxy.cut_after(answers=20_000)      # the next connections break after so many octets from the server
 """
 
 from __future__ import annotations
