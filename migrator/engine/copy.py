@@ -131,7 +131,9 @@ class Work:
     present: dict[str, Evidence] | None = None  # target items that nobody accounts for, on the first pass
     checkpoint: Checkpoint | None = None  # as the ledger has it
     listed: bool = False
-    seen: set[Likeness] | None = None  # of the items that go from this folder, for those who want no duplicates
+    seen: set[Likeness] | None = (
+        None  # of the items that go from this folder, for those who want no duplicates
+    )
     ahead: deque[Page] = field(default_factory=deque)  # pages that were read before the folder's turn
 
 
@@ -395,6 +397,7 @@ class MailboxCopy:
             chosen.send = [s for s in chosen.send if self._tried.get(s.ref.id) != s.ref.version]
         if self.departed is not None:
             self.departed.claim(s.ref for s in chosen.send if s.ref.id not in entries)
+            self.departed.went(chosen.gone)
             self.departed.came_back(entries[ref.id] for ref in refs if not ref.gone and ref.id in entries)
         state = self._open_page(work, len(chosen.send), page)
         if chosen.skipped:
@@ -414,7 +417,11 @@ class MailboxCopy:
                 if alike is not None and entry.state is not State.SKIPPED and not entry.departed:
                     work.seen.add(alike)
         # One that was begun before is not its own duplicate.
-        known = [send for send in chosen.send if send.ref.id in entries and entries[send.ref.id].state is State.FAILED]
+        known = [
+            send
+            for send in chosen.send
+            if send.ref.id in entries and entries[send.ref.id].state is State.FAILED
+        ]
         fresh = [send for send in chosen.send if send not in known]
         fresh, skipped = without_duplicates(fresh, work.seen)
         chosen.send = known + fresh

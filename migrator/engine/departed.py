@@ -29,7 +29,7 @@ from migrator.ledger import Entry, FolderRow, Lease
 from migrator.ledger.departing import GONE, MOVED
 from migrator.model import Checkpoint, Folder, ItemRef, Job, Outcome, Page, SkipReason, State
 
-AHEAD_MOST = 50_000
+AHEAD_MOST = 20_000
 """Change records held in memory; of a longer list of changes the rest is read later, and moves in it are told as copies."""
 DELETES_FREE, DELETES_SHARE = 100, 0.25
 """More deletions in one pass than both of these look like an accident at the source."""
@@ -69,7 +69,7 @@ class Departed:
             self._pool[entry.fingerprint].append(entry)
 
     def read_ahead(self, source: Source, folder: Folder, row: FolderRow) -> Ahead:
-        """Read what changed in a folder that was listed to its end before, and note what is gone from it."""
+        """Read what changed in a folder since it was read before, and note what is gone from it."""
         ahead = Ahead()
         after: Checkpoint | None = row.checkpoint
         while self._records < AHEAD_MOST:
@@ -121,6 +121,10 @@ class Departed:
             return
         known = self._ledger.entries(self._job.id, refs)
         self._note([e for e in known.values() if e.state in (State.COPIED, State.PRESENT) and not e.departed])
+
+    def went(self, entries: Sequence[Entry]) -> None:
+        """Told gone in its folder's turn, beyond what was read ahead."""
+        self._note([entry for entry in entries if not entry.departed])
 
     def _note(self, gone: Sequence[Entry]) -> None:
         if gone:

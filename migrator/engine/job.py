@@ -245,7 +245,7 @@ def _read_ahead(
     copy: MailboxCopy,
 ) -> dict[str, Ahead]:
     """On a later pass, the changes of all folders: a move shows in two of them. Nothing on the first pass."""
-    if not source.traits.has_delta or not any(row.listed for row in rows.values()):
+    if not source.traits.has_delta or not any(map(_begun, rows.values())):
         return {}
     departed = copy.departed = Departed(job, lease, tools)
     listed = {folder.id for folder in folders}
@@ -255,11 +255,16 @@ def _read_ahead(
     ahead: dict[str, Ahead] = {}
     for folder in taken:
         row = rows.get(folder.id)
-        if row is not None and row.listed:
+        if row is not None and _begun(row):
             if tools.stop.requested:
                 raise Halt
             ahead[folder.id] = departed.read_ahead(source, folder, row)
     return ahead
+
+
+def _begun(row: FolderRow) -> bool:
+    """Whether something may have been copied from this folder: also by a first pass that was cut off."""
+    return row.listed or row.checkpoint is not None or row.mark is not None
 
 
 def _tell_refusal(job: Job, folder: Folder, refusal: ItemError, tools: Tools) -> None:

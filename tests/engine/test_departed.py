@@ -309,3 +309,27 @@ def test_items_that_tell_too_little_are_no_duplicates(tmp_path: Path) -> None:
     fill(world.source(), [bare, bare])
     assert world.run() == 0
     assert len(world.target().items()) == 2
+
+
+@pytest.mark.parametrize("stores", [1, 4, 7])
+@pytest.mark.parametrize("page_items", [2, 100])
+def test_a_move_after_a_first_pass_that_was_cut_off(tmp_path: Path, stores: int, page_items: int) -> None:
+    world = World(tmp_path)
+    world.settings = replace(world.settings, uploaders=1, batch_items=1)
+    fill(world.source(), [*mails(5), *mails(5, ("Own",), 50), *mails(2, ("Zoo",), 70)])
+    world.source().page_items = page_items
+
+    def before(verb: str, detail: object) -> None:
+        if verb == "store" and world.target().calls["store"] == stores:
+            world.stop.request()
+
+    world.target().before = before
+    assert world.run() == 130
+    world.target().before = None
+    copied = {item.ref.subject for item in world.target().items()}
+    first = next(n for n, i in enumerate(world.source().items(("Inbox",))) if i.ref.subject in copied)
+    move(world, first, ("Zoo",))
+    move(world, 0, ("Inbox",), ("Own",))
+    assert world.run() == 0
+    assert world.same()
+    assert closes(world)
