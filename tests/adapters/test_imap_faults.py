@@ -69,9 +69,9 @@ def test_broken_connections_lose_and_double_nothing(
     direct = servers.table(dovecot) + "\n" + CLEAR
     with CutProxy(dovecot.port) as one, CutProxy(dovecot.port) as two:
         if side != "target":
-            one.cut_at_random(12 if SLOW else 5, 60_000, seed)
+            one.cut_at_random(12 if SLOW else 4, seed, answers=40_000, requests=1_500)
         if side != "source":
-            two.cut_at_random(12 if SLOW else 5, 60_000, seed + 1)
+            two.cut_at_random(12 if SLOW else 4, seed + 1, answers=4_000, requests=20_000)
         folder = servers.project(
             tmp_path / "p",
             through(one) if side != "target" else direct,

@@ -23,8 +23,7 @@ class CutProxy:
         self._to = port
         self._delay_s = delay_s
         self._lock = threading.Lock()
-        self._answers: deque[int] = deque()
-        self._requests: deque[int] = deque()
+        self._plan: deque[tuple[int | None, int | None]] = deque()
         self.cuts = 0
         self.connections = 0
         self._live: set[socket.socket] = set()
@@ -43,18 +42,16 @@ class CutProxy:
     def cut_after(self, *, answers: int | None = None, requests: int | None = None) -> None:
         """One more connection is to break after so many octets: from the server, or towards it."""
         with self._lock:
-            if answers is not None:
-                self._answers.append(answers)
-            if requests is not None:
-                self._requests.append(requests)
+            self._plan.append((answers, requests))
 
-    def cut_at_random(self, times: int, most: int, seed: int) -> None:
+    def cut_at_random(self, times: int, seed: int, *, answers: int, requests: int) -> None:
+        """answers, requests: the most octets in each direction before a cut."""
         chance = random.Random(seed)
         for _ in range(times):
             if chance.random() < 0.5:
-                self.cut_after(answers=chance.randrange(1000, most))
+                self.cut_after(answers=chance.randrange(answers // 20, answers))
             else:
-                self.cut_after(requests=chance.randrange(500, most))
+                self.cut_after(requests=chance.randrange(requests // 20, requests))
 
     def close(self) -> None:
         self._listener.close()
@@ -79,10 +76,7 @@ class CutProxy:
             with self._lock:
                 self.connections += 1
                 self._live |= {near, far}
-                answers = self._answers.popleft() if self._answers else None
-                requests = None
-                if answers is None and self._requests:
-                    requests = self._requests.popleft()
+                answers, requests = self._plan.popleft() if self._plan else (None, None)
             threading.Thread(target=self._pump, args=(near, far, requests), daemon=True).start()
             threading.Thread(target=self._pump, args=(far, near, answers), daemon=True).start()
 

@@ -26,8 +26,9 @@ SPECIAL_USE = {
     b"\\SENT": Role.SENT,
     b"\\TRASH": Role.DELETED,
 }
-VIEWS = frozenset({b"\\ALL", b"\\FLAGGED", b"\\IMPORTANT", b"\\STARRED", b"\\ALLMAIL"})
-"""Attributes of folders that show messages of other folders (RFC 6154 2, RFC 8457)."""
+VIEWS = frozenset({b"\\FLAGGED", b"\\IMPORTANT", b"\\STARRED"})
+"""Attributes of folders that show messages of other folders (RFC 6154 2, RFC 8457). \\All is none of them: on Gmail it holds
+archived mail that is nowhere else."""
 
 # Thunderbird, Outlook, Apple Mail, Roundcube, Horde and hosts' web mail in the languages of the source's users.
 USUAL = {
