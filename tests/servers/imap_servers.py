@@ -10,7 +10,6 @@ import contextlib
 import hashlib
 import itertools
 import os
-import pwd
 import shutil
 import signal
 import socket
@@ -34,6 +33,10 @@ from migrator.model import FolderPath, Mailbox
 from migrator.settings import Endpoint, Limits
 from tests.contracts.samples import MOMENT, Sample
 from tests.contracts.source import Seeded
+
+pwd: Any = pytest.importorskip(
+    "pwd", reason="the servers are started as another user, which is a POSIX thing"
+)
 
 PASSWORD = "open_sesame"
 MASTER = "mover"
@@ -66,7 +69,7 @@ def _wait_for(port: int, process: subprocess.Popen[bytes], log: Callable[[], str
     raise RuntimeError(f"the server does not answer: {log()}")
 
 
-def plain_user() -> pwd.struct_passwd:
+def plain_user() -> Any:
     """Who runs the servers: this user, or nobody when this is root."""
     return pwd.getpwnam("nobody") if os.getuid() == 0 else pwd.getpwuid(os.getuid())
 
@@ -264,7 +267,7 @@ def _group(gid: int) -> str:
     return grp.getgrgid(gid).gr_name
 
 
-def _give(folder: Path, user: pwd.struct_passwd) -> None:
+def _give(folder: Path, user: Any) -> None:
     if os.getuid() == 0:
         for path in [folder, *folder.rglob("*")]:
             os.chown(path, user.pw_uid, user.pw_gid)
@@ -618,10 +621,8 @@ class YesMan(threading.Thread):
             except OSError:
                 return
             with peer, contextlib.suppress(OSError, ValueError):
-                words = []
                 with peer.makefile("rb") as file:
-                    for _ in range(4):
-                        words.append(file.read(int.from_bytes(file.read(2), "big")).decode())
+                    words = [file.read(int.from_bytes(file.read(2), "big")).decode() for _ in range(4)]
                 answer = b"OK" if words[1] == PASSWORD else b"NO wrong password"
                 peer.sendall(len(answer).to_bytes(2, "big") + answer)
 
