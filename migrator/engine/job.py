@@ -221,7 +221,8 @@ def _walk(
             work.ahead.extend(before.pages)
             if before.anew:
                 work.checkpoint = None
-        if work.refusal is not None:
+        # A target without calendars refuses no calendar: their items are told one by one as kinds that it does not take.
+        if work.refusal is not None and folder.kind in target.traits.kinds:
             refused.append(folder)
             _tell_refusal(job, folder, work.refusal, tools)
         if not copy.copy_folder(work):
