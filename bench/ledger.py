@@ -2,7 +2,7 @@
 
     python -m bench.ledger [--rows 1000000] [--rows 10000000] [--folder DIR]
 
-Rows are made with SQL, with ids as long as Exchange's and Graph's are; 100 mailboxes of ten folders. "Goes on" is all
+Rows are made with SQL, with ids as long as Exchange's and Graph's are: mailboxes of 10,000 items in ten folders. "Goes on" is all
 that a run reads and writes in its ledger before it asks the first server about the first mailbox, and then, per mailbox
 and page, before it can decide. `status` is the command in a process of its own, with the start of Python.
 """
@@ -26,7 +26,11 @@ from migrator.engine.stop import SystemClock
 from migrator.ledger import Ledger
 from migrator.model import Checkpoint, Folder, ItemRef, Job, Kind, Mailbox, State
 
-JOBS, FOLDERS = 100, 10
+JOBS, FOLDERS, PER_FOLDER = (
+    100,
+    10,
+    1000,
+)  # of these a million rows is made, more are copies for more mailboxes
 SOURCE_ID = "AAMkADhmZGQ3NjdhLTkzNGEtNDc4ZS04ZmM0LTRjOWQ3MTk1ZDIwYQBGAAAAAABs2{:08d}QzR4bFJ0V5bUQyBwAAAAAAAQAA{:020d}AAAAAAAA="
 TARGET_ID = "AAMkAGVmMDEzMTM4LTZmYWUtNDdkNC1hMDZiLTU1OGY5OTZhYmY4OABGAAAAAADU{:08d}nBdTqcN1Bws2BwAiIsqMbYjsT5e{:020d}AAAA="
 
@@ -64,7 +68,7 @@ def measure(folder: Path, rows: int) -> None:
         ledger.failed(jobs[0].id)
         ledger.skipped_by_reason()
         goes_on_s = time.perf_counter() - begun
-        per = rows // (JOBS * FOLDERS)
+        per = PER_FOLDER
         refs = [
             ItemRef(SOURCE_ID.format(0, n), known[0].path, Kind.MAIL, "CQAAABYAAAD")
             for n in range(min(512, per))
@@ -81,7 +85,7 @@ def measure(folder: Path, rows: int) -> None:
         f"  goes on after {goes_on_s:.2f} s (to reach 5), a page of {len(refs)} in {1000 * page_s:.0f} ms, "
         f"ends in {end_s:.2f} s"
     )
-    write_project(folder)
+    write_project(folder, len(jobs))
     times, spent = [], []
     for _ in range(3):
         begun, before = time.perf_counter(), os.times()
@@ -110,9 +114,9 @@ def make(folder: Path, rows: int) -> list[Job]:
             Mailbox("old", f"box{n}@old.example"),
             Mailbox("new", f"box{n}@new.example"),
         )
-        for n in range(JOBS)
+        for n in range(rows // (FOLDERS * PER_FOLDER))
     ]
-    per = rows // (JOBS * FOLDERS)
+    per = PER_FOLDER
     with Ledger.open(path, clock=SystemClock()) as ledger:
         run = ledger.start_run("delta", {}, "bench")
         ledger.register(jobs)
@@ -129,6 +133,7 @@ def make(folder: Path, rows: int) -> list[Job]:
     connection = sqlite3.connect(path, isolation_level=None)
     connection.execute("PRAGMA synchronous = off")
     connection.execute("PRAGMA cache_size = -400000")
+    connection.execute("PRAGMA journal_mode = off")
     names = [row[1] for row in connection.execute("PRAGMA table_info(entry)")]
     folders = connection.execute("SELECT no, job FROM folder ORDER BY no").fetchall()
     connection.execute("BEGIN")
@@ -137,6 +142,12 @@ def make(folder: Path, rows: int) -> list[Job]:
         # In the order of the primary key, mailbox by mailbox: ten times as fast to make.
         (row for n in range(JOBS) for row in sorted(_rows(folders, n, per), key=itemgetter("key"))),
     )
+    others = ", ".join(name for name in names if name not in ("job", "folder"))
+    for copy in range(1, len(jobs) // JOBS):
+        connection.execute(
+            f"INSERT INTO entry (job, folder, {others}) SELECT job + {copy * JOBS}, folder + {copy * JOBS * FOLDERS}, {others} "
+            f"FROM entry WHERE job <= {JOBS} ORDER BY job, key"
+        )
     for number, job in folders:
         for state, why, items in (
             (State.COPIED, "", per - 2),
@@ -148,7 +159,7 @@ def make(folder: Path, rows: int) -> list[Job]:
                 (number, state.value, why, job, items, items * 75_000),
             )
     connection.execute("COMMIT")
-    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.execute("PRAGMA journal_mode = wal")
     connection.close()
     return jobs
 
@@ -190,13 +201,13 @@ def _rows(folders: list[tuple[int, int]], mailbox: int, per: int) -> Iterator[di
             }
 
 
-def write_project(folder: Path) -> None:
+def write_project(folder: Path, mailboxes: int) -> None:
     (folder / "migration.toml").write_text(
         'manifest = "mailboxes.csv"\nledger = "ledger.sqlite"\n[endpoints.old]\nkind = "memory"\n[endpoints.new]\nkind = "memory"\n'
         '[defaults]\nsource = "old"\ntarget = "new"\n',
         "utf-8",
     )
-    rows = "".join(f"box{n}@old.example,box{n}@new.example\n" for n in range(JOBS))
+    rows = "".join(f"box{n}@old.example,box{n}@new.example\n" for n in range(mailboxes))
     (folder / "mailboxes.csv").write_text("source,target\n" + rows, "utf-8")
 
 

@@ -74,10 +74,9 @@ def command(
     as_json: Annotated[bool, Option("--json", help="One event a line (docs/json-events.md).")] = False,
     quiet: Annotated[bool, Option("--quiet", "-q", help="Errors only.")] = False,
 ) -> int:
-    """Copy. The same command goes on after any stop. Ctrl-C twice: stop now.
-    Hours, pace and order, in docs/running.md: --not-before, --stop-at, --quiet-hours,
-    --time-zone, --max-rate, --newest-first, --wait-for-source,
-    --propagate-deletes, --dedupe, --processes.
+    """Copy. The same command goes on after any stop (Ctrl-C twice: now).
+    More in docs/running.md: --not-before --stop-at --quiet-hours --time-zone --max-rate
+    --newest-first --wait-for-source --propagate-deletes --dedupe --processes
 
     Example: migrator run -p acme --batch pilot --pass prestage
     """
