@@ -72,6 +72,45 @@ CODES: Mapping[str, Remedy] = {
         "Run again at a quieter hour, or with fewer mailboxes at once (--mailboxes).",
         True,
     ),
+    # mail servers (IMAP)
+    "refused": Remedy(
+        "the server refused the connection or the message",
+        "See whether the server is up and the port right; for a message, the server's words are beside it.",
+        True,
+    ),
+    "too_many_connections": Remedy(
+        "the server allows no more connections",
+        "Lower `concurrent` in the limits of this endpoint, or --mailboxes, and run again.",
+        True,
+    ),
+    "closed": Remedy("the server closed the connection", _AGAIN, True),
+    "connection": Remedy(
+        "the server cannot be reached", "Check url, firewall and whether the server is up. " + _AGAIN, True
+    ),
+    "dns": Remedy("the server's name is not known", "Check url and this machine's name resolution.", True),
+    "no_tls": Remedy(
+        "the server offers no encryption",
+        "Use its TLS port (imaps://host:993); passwords do not travel in the clear.",
+    ),
+    "pin_mismatch": Remedy(
+        "another certificate than the pinned one",
+        "Ask the host whether the certificate was renewed; if so, pin the new fingerprint. If not, do not sign in.",
+    ),
+    "unavailable": Remedy("the server is busy or in maintenance", _AGAIN, True),
+    "drops_connection": Remedy(
+        "the server drops the connection over this item",
+        "Ask the host to repair the mailbox, or save the item with a mail program. Then run with --retry-failed.",
+    ),
+    "undeliverable": Remedy(
+        "the server cannot deliver this message",
+        "Ask the host to repair the mailbox. Then run with --retry-failed.",
+    ),
+    "flat": Remedy("no folders below folders on this server", "Nothing: names are joined instead."),
+    "no_qresync": Remedy("no change marks on this server", "Nothing: later passes take a little longer."),
+    "no_uidplus": Remedy("the server does not name what it stores", "Nothing: each batch is looked up."),
+    "no_right": Remedy(
+        "no right to this folder", "Give the account the right to it, or leave the folder out."
+    ),
     "conflict": Remedy(
         "the item was changed in the target meanwhile",
         "The target's owner has changed it: their version stays. Remove it there to have the source's again.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import sqlite3
 from collections.abc import Sequence
@@ -46,12 +47,13 @@ def test_the_power_fails_at_every_store(tmp_path: Path, uploaders: int) -> None:
     world.settings = type(world.settings)(mailboxes=1, uploaders=uploaders, batch_items=3)
     fill(world.source(), [*mails(9), *mails(3, ("Own",), 50)])
     pictures: list[Path] = []
+    numbers = itertools.count()  # several uploaders come here at once
 
     def before(verb: str, detail: object) -> None:
         """Before the first octet leaves, the intent is on the disk, and so is every outcome that was told."""
         if verb == "store":
             assert isinstance(detail, Sequence)
-            picture = photograph(world, tmp_path / f"before-{len(pictures)}")
+            picture = photograph(world, tmp_path / f"before-{next(numbers)}")
             pictures.append(picture)
             known = states(picture)
             for item in detail:
