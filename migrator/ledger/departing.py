@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, delete, select, update
 
 from migrator.ledger import schema as s
-from migrator.ledger.records import Entry, Lease
+from migrator.ledger.records import Entry, Lease, key_of
 from migrator.model import State
 
 GONE, MOVED = "gone", "moved"
@@ -112,8 +112,6 @@ class Departing:
 
     @staticmethod
     def _rows(connection: Connection, lease: Lease, ids: Sequence[str]) -> Iterator[Sequence[Any]]:
-        from migrator.ledger.ledger import key_of
-
         c = s.entry.c
         for start in range(0, len(ids), _PART):
             keys = [key_of(source_id) for source_id in ids[start : start + _PART]]

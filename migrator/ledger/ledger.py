@@ -17,7 +17,6 @@ import platform
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +30,7 @@ from migrator.ledger import schema as s
 from migrator.ledger.database import open_database
 from migrator.ledger.departing import Departing
 from migrator.ledger.reading import NOT_SENT, Reading
-from migrator.ledger.records import Entry, Fidelity, FolderRow, Lease, Verdict, to_epoch
+from migrator.ledger.records import Entry, Fidelity, FolderRow, Lease, Verdict, key_of, to_epoch
 from migrator.ledger.statements import (
     ADVANCE,
     BEGIN,
@@ -54,11 +53,6 @@ HEARTBEAT_S = 3.0
 SAMPLE_S = 10
 MAX_TEXT = 500
 """Longest error text kept: an answer of a server is not a place to store mail."""
-
-
-def key_of(source_id: str) -> bytes:
-    """The short key of an entry: 16 bytes instead of an id of 150 characters in every index."""
-    return blake2b(source_id.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
 @dataclass(slots=True)

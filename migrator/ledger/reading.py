@@ -24,6 +24,7 @@ from migrator.ledger.records import (
     Sample,
     Verdict,
     from_epoch,
+    key_of,
 )
 from migrator.model import (
     Checkpoint,
@@ -54,8 +55,6 @@ class Reading:
 
     def entries(self, job_id: str, refs: Sequence[ItemRef]) -> dict[str, Entry]:
         """What is known of these items, by their id."""
-        from migrator.ledger.ledger import key_of
-
         keys = [key_of(ref.id) for ref in refs]
         found: dict[str, Entry] = {}
         for start in range(0, len(keys), _PART):
