@@ -16,7 +16,7 @@ Fingerprint = NewType("Fingerprint", bytes)
 
 
 class Kind(StrEnum):
-    """What an item is to its owner. From the message class; see `kind_of_class`."""
+    """What an item is to its owner. From the message class; see `formats.classes`."""
 
     MAIL = "mail"
     EVENT = "event"

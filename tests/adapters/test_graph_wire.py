@@ -36,7 +36,7 @@ from migrator.adapters.graph.client import (
     version_of,
 )
 from migrator.adapters.graph.listing import properties, ref_of
-from migrator.adapters.graph.names import kind_of_class, kind_of_folder_class
+from migrator.adapters.graph.names import kind_of_folder_class
 from migrator.adapters.graph.target import GraphMailbox
 from migrator.adapters.spool import BufferContent, SpoolContent
 from migrator.adapters.transport import Reply, Transport
@@ -53,6 +53,7 @@ from migrator.errors import (
     Transient,
     UserError,
 )
+from migrator.formats.classes import kind_of_class
 from migrator.interfaces import Context
 from migrator.model import Content, Folder, Format, Item, ItemRef, Kind, Mailbox, Role, SkipReason, State
 from migrator.settings import Endpoint

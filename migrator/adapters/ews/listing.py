@@ -19,8 +19,9 @@ from datetime import UTC, datetime
 from lxml import etree
 
 from migrator.adapters.ews import ids
-from migrator.adapters.ews.names import FOLDER_ELEMENTS, LATER_ROLES, ROLES, kind_of_folder, kind_of_item
+from migrator.adapters.ews.names import FOLDER_ELEMENTS, LATER_ROLES, ROLES, kind_of_folder
 from migrator.adapters.ews.soap import T, children, field_uri, property_tag
+from migrator.formats.classes import kind_of_class
 from migrator.model import Folder, FolderPath, ItemRef, Role
 
 HIDDEN, SIZE, TYPE, SEARCH_KEY = "0x10f4", "0xe08", "0x3601", "0x300b"
@@ -230,7 +231,7 @@ def ref_of(element: etree._Element, folder: Folder) -> ItemRef | None:
     return ItemRef(
         id=own.get("Id", ""),
         folder=folder.path,
-        kind=kind_of_item(item_class) if item_class else folder.kind,
+        kind=kind_of_class(item_class) if item_class else folder.kind,
         version=own.get("ChangeKey", ""),
         size=_count(texts.get("Size")),
         item_class=item_class,

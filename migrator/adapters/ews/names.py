@@ -22,25 +22,6 @@ ROLES = {
 LATER_ROLES = {"conversationhistory": Role.CONVERSATION_HISTORY}
 """Known from schema Exchange2013 on: asking an older one for them spoils the whole request."""
 
-_ITEM = (
-    ("ipm.appointment", Kind.EVENT),
-    ("ipm.ole.class.{00061055-0000-0000-c000-000000000046}", Kind.EVENT),  # exception of a series
-    ("ipm.contact", Kind.CONTACT),
-    ("ipm.distlist", Kind.GROUP),
-    ("ipm.task", Kind.TASK),
-    ("ipm.stickynote", Kind.NOTE),
-    ("ipm.activity", Kind.JOURNAL),
-    ("ipm.note", Kind.MAIL),
-    ("ipm.post", Kind.MAIL),
-    ("ipm.schedule", Kind.MAIL),
-    ("ipm.taskrequest", Kind.MAIL),
-    ("ipm.sharing", Kind.MAIL),
-    ("ipm.recall", Kind.MAIL),
-    ("ipm.outlook.recall", Kind.MAIL),
-    ("ipm.document", Kind.MAIL),
-    ("report", Kind.MAIL),
-)
-
 _FOLDER = (
     ("ipf.note", Kind.MAIL),
     ("ipf.imap", Kind.MAIL),
@@ -64,10 +45,6 @@ def _look_up(name: str, table: tuple[tuple[str, Kind], ...]) -> Kind:
     if not name or name == "ipm":
         return Kind.MAIL
     return next((kind for base, kind in table if name == base or name.startswith(base + ".")), Kind.OTHER)
-
-
-def kind_of_item(item_class: str) -> Kind:
-    return _look_up(item_class, _ITEM)
 
 
 def kind_of_folder(folder_class: str) -> Kind:

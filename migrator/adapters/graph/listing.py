@@ -36,8 +36,8 @@ from migrator.adapters.graph.client import (
     server_time,
     version_of,
 )
-from migrator.adapters.graph.names import kind_of_class
 from migrator.errors import CheckpointLost, ItemError, JobError, Transient
+from migrator.formats.classes import kind_of_class
 from migrator.model import Checkpoint, Folder, ItemRef, Page
 
 SCHEME = "graph-delta/1"
