@@ -12,6 +12,8 @@
                                         # wait_for_source = "4h", and when to work, see `plan.hours`
     [passes.prestage]                   # the same, for one pass; wins over [run]
     [folders]                           # under = "…", rename = { "A/B" = "C" }
+    [customer]                          # the page for the people whose mail it is: see `plan.telling`
+    [notify]                            # who is told what: see `plan.telling`
 
 Unknown keys are errors. A secret is a reference (`env:`, `keyring:`, `file:`) or the file is refused.
 """
@@ -39,6 +41,17 @@ from migrator.plan.hours import (
     parse_quiet,
     parse_rate,
     zone_of,
+)
+from migrator.plan.telling import (
+    PORTS,
+    TOPICS,
+    CustomerSettings,
+    NotifySettings,
+    Receiver,
+    ReceiverKind,
+    Security,
+    Show,
+    Topic,
 )
 from migrator.settings import Endpoint, Limits, RunSettings
 
@@ -84,6 +97,8 @@ class Project:
     allow: frozenset[str] = frozenset()
     row_secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Passwords that stood in the manifest, by their "csv:" reference: in memory only, see `plan.rowsecrets`."""
+    customer: CustomerSettings = field(default_factory=CustomerSettings)
+    notify: NotifySettings = field(default_factory=NotifySettings)
 
     def settings(self, passname: str | None = None, **given: Any) -> RunSettings:
         """The run's settings: [run], then [passes.NAME], then what the command line gave (None: not given)."""
@@ -162,6 +177,8 @@ def parse_project(text: str, file: Path, *, now: datetime | None = None) -> Proj
         ),
         dialect=model.dialect,
         allow=frozenset(model.allow),
+        customer=model.customer.settings(str(run.get("time_zone", ""))),
+        notify=model.notify.settings(folder),
     )
 
 
@@ -383,6 +400,95 @@ class _Folders(_Table):
     rename: dict[str, Text] = Field(default_factory=dict)
 
 
+class _Customer(_Table):
+    title: Text = ""
+    language: Annotated[Text, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$")] = "en"
+    show: Show = "masked"
+    name_column: Text = "DisplayName"
+    contact: Text = ""
+    switch: Text = ""
+    time_zone: Zone = ""
+    every: Annotated[float, _by(parse_duration_s), Field(ge=5, le=86_400)] = 60.0
+
+    def settings(self, time_zone: str) -> CustomerSettings:
+        return CustomerSettings(
+            self.title, self.language, self.show, self.name_column, self.contact, self.switch,
+            self.time_zone or time_zone, self.every,
+        )  # fmt: skip
+
+
+class _Receiver(_Table):
+    kind: ReceiverKind
+    on: list[Topic] | None = None
+    url: Secret = ""
+    token: Secret = ""
+    ca_file: Text = ""
+    server: Text = ""
+    port: int = Field(default=0, ge=0, le=65_535)
+    security: Security = "starttls"
+    username: Text = ""
+    secret: Secret = ""
+    sender: Text = ""
+    to: list[Text] = Field(default_factory=list)
+
+    def faults(self) -> list[str]:
+        if self.kind != "email":
+            wanted = (
+                [] if self.url else ["url: is missing (a reference: the address of a webhook is a secret)"]
+            )
+            return wanted + [
+                f"{name}: belongs to kind = 'email'" for name in _MAIL_ONLY & self.model_fields_set
+            ]
+        found = [f"{name}: is missing" for name in ("server", "sender", "to") if not getattr(self, name)]
+        found += [
+            f"{name}: {one!r} is no address"
+            for name, addresses in (("sender", [self.sender]), ("to", self.to))
+            for one in addresses
+            if one and not re.fullmatch(r"[^@\s<>,;\"]+@[^@\s<>,;\"]+", one)
+        ]
+        if self.security == "none" and (self.username or self.secret):
+            found.append("security: no password is sent without TLS; use starttls or tls")
+        if bool(self.username) != bool(self.secret):
+            found.append("username and secret go together")
+        return found + [f"{name}: belongs to webhooks" for name in {"url", "token"} & self.model_fields_set]
+
+
+_MAIL_ONLY = {"server", "port", "security", "username", "secret", "sender", "to"}
+
+
+class _Notify(_Table):
+    on: list[Topic] = Field(default_factory=lambda: list(TOPICS))
+    bundle: Annotated[float, _by(parse_duration_s), Field(ge=0, le=86_400)] = 600.0
+    show: Show = "address"
+    name_column: Text = "DisplayName"
+    to: dict[str, _Receiver] = Field(default_factory=dict)
+
+    def settings(self, folder: Path) -> NotifySettings:
+        return NotifySettings(
+            receivers=tuple(
+                Receiver(
+                    name=name,
+                    kind=one.kind,
+                    on=frozenset(self.on if one.on is None else one.on),
+                    url=resolved_reference(one.url, folder),
+                    token=resolved_reference(one.token, folder),
+                    ca_file=str(folder / one.ca_file) if one.ca_file else "",
+                    server=one.server,
+                    port=one.port or PORTS[one.security],
+                    security=one.security,
+                    username=one.username,
+                    secret=resolved_reference(one.secret, folder),
+                    sender=one.sender,
+                    to=tuple(one.to),
+                )
+                for name, one in self.to.items()
+            ),
+            bundle_s=self.bundle,
+            show=self.show,
+            name_column=self.name_column,
+        )
+
+
 class _File(_Table):
     manifest: Annotated[Text, Field(min_length=1)] = "mailboxes.csv"
     ledger: Annotated[Text, Field(min_length=1)] = "ledger.sqlite"
@@ -393,6 +499,8 @@ class _File(_Table):
     run: _RunTable = Field(default_factory=_RunTable)
     passes: dict[Literal["prestage", "delta", "cutover"], _Run] = Field(default_factory=dict)
     folders: _Folders = Field(default_factory=_Folders)
+    customer: _Customer = Field(default_factory=_Customer)
+    notify: _Notify = Field(default_factory=_Notify)
 
 
 def _faults(model: _File) -> list[str]:
@@ -416,6 +524,10 @@ def _faults(model: _File) -> list[str]:
                 found.append(
                     f"endpoints.{name}.{key}: holds a user name or password; put them into username and secret"
                 )
+    for name, receiver in model.notify.to.items():
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", name):
+            found.append(f"notify.to.{name}: a name of letters, digits, - and _ is wanted")
+        found += [f"notify.to.{name}.{fault}" for fault in receiver.faults()]
     for where, table in [("run", model.run), *((f"passes.{key}", one) for key, one in model.passes.items())]:
         if table.since and table.until and table.since >= table.until:
             found.append(f"{where}: since is not before until, so nothing would be copied")
