@@ -15,6 +15,7 @@ Every request carries `Authorization: Bearer <control token>` or `X-Lab-Token`. 
     POST /_lab/clock {"advance_s": 3600}
     POST /_lab/tokens {"expire": "access"}
     POST /_lab/journal {"clear": true}
+    POST /_lab/urls {"imports": "https://127.0.0.1:1"}  what clients are told from now on: something stands in front
     POST /_lab/mailboxes/{half}/{address} {"quota_octets": 0, "licensed": false, …}
     POST /_lab/items {"half","mailbox","folder":[names],"do":"delete|move|read|unread|touch","subject" or "item","to":[names]}
     POST /_lab/stop                       end the lab
@@ -120,6 +121,13 @@ class Control:
                 if body.get("clear"):
                     world.journal.clear()
                 return {"requests": len(world.journal)}
+            case ("POST", "urls"):
+                known = {field.name for field in dataclasses.fields(world.urls)}
+                if unknown := body.keys() - known:
+                    raise ValueError(f"no such address: {', '.join(sorted(unknown))}")
+                for name, url in body.items():
+                    setattr(world.urls, name, str(url))
+                return dataclasses.asdict(world.urls)
             case ("POST", "items"):
                 return self._change_item(body)
             case ("POST", "stop"):
