@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from migrator.report.summary import Summary
 
 EVERY_S = 2.0
+ROWS_SHOWN = 40
+"""Mailboxes of a plain look, those at work and in trouble first; a table of a thousand takes longer than all else."""
 
 
 def command(
@@ -33,18 +35,19 @@ def command(
     from migrator.cli.loading import open_ledger
     from migrator.cli.tables import console
     from migrator.plan.project import load_project
-    from migrator.report.json import to_json
     from migrator.report.summary import summarise
 
     loaded = load_project(project)
     screen = console()
     with open_ledger(loaded) as ledger:
 
-        def look() -> Summary:
-            return summarise(ledger, now=time.time(), title=loaded.folder.name)
+        def look(brief: bool = True) -> Summary:
+            return summarise(ledger, now=time.time(), title=loaded.folder.name, brief=brief)
 
         if as_json:
-            print(to_json(look()))
+            from migrator.report.json import to_json
+
+            print(to_json(look(brief=False)))
             return 0
         if not watch:
             screen.print(picture(look(), all_rows, 0))
@@ -91,7 +94,7 @@ def line(summary: Summary) -> str:
 
 
 def picture(summary: Summary, all_rows: bool, height: int) -> Group:
-    """height: lines that there are, 0 for as many as it takes."""
+    """height: lines that there are, 0 is no terminal's: as many as it takes with all_rows, else ROWS_SHOWN mailboxes."""
     from rich.console import Group
     from rich.text import Text
 
@@ -104,7 +107,7 @@ def picture(summary: Summary, all_rows: bool, height: int) -> Group:
     rows = sorted(summary.mailboxes, key=lambda row: (rank.get(row.state, 9), row.line))
     if not all_rows:
         rows = [row for row in rows if row.state not in ("waiting", "done")]
-    room = max(3, height - 8) if height else len(rows)
+    room = max(3, height - 8) if height else len(rows) if all_rows else ROWS_SHOWN
     grid = table(("mailbox", "state", "done", "of", "skip", "fail", "note"), right=(2, 3, 4, 5))
     for row in rows[:room]:
         counts = row.counts
@@ -132,5 +135,5 @@ def picture(summary: Summary, all_rows: bool, height: int) -> Group:
     body = [grid] if rows else []
     hidden = len(rows) - room
     if hidden > 0:
-        foot.insert(0, f"and {hidden} more")
+        foot.insert(0, f"and {number(hidden)} more" + ("" if height else " (--all shows every one)"))
     return Group(*parts, *body, *(Text(one) for one in foot))

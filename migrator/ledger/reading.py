@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Engine, Select, func, select
 
 from migrator.ledger import schema as s
 from migrator.ledger.records import (
-    BalanceRow,
     Entry,
     Fidelity,
     FolderRow,
@@ -26,6 +27,7 @@ from migrator.ledger.records import (
     from_epoch,
     key_of,
 )
+from migrator.ledger.standing import IN_INDEX, INDEXED, NOT_SENT, Standing
 from migrator.model import (
     Checkpoint,
     Fingerprint,
@@ -38,13 +40,20 @@ from migrator.model import (
     State,
 )
 
-NOT_SENT = "not_sent"
-"""Code of an item whose request surely did not leave, because the run was cut off: due, and no failure."""
 _PART = 400
 _STREAM = 2_000
 
 
-class Reading:
+@dataclass(frozen=True, slots=True)
+class FolderFates:
+    """items: (state, skip reason or error code) → how many of the folder's entries. number: of the folder in the ledger."""
+
+    number: int
+    row: FolderRow
+    items: dict[tuple[str, str], int]
+
+
+class Reading(Standing):
     """Queries on one ledger file. Thread-safe; every call uses a connection of its own from the pool."""
 
     def __init__(self, reader: Engine) -> None:
@@ -75,7 +84,7 @@ class Reading:
         """Skipped items, of these reasons only where any are named: a later pass may have other filters."""
         names = [reason.value for reason in reasons]
         query = self._in_folder(self._entries(job_id), folder_id).where(
-            s.entry.c.state == State.SKIPPED.value
+            s.entry.c.state == State.SKIPPED.value, IN_INDEX
         )
         return self._stream(query.where(s.entry.c.why.in_(names)) if names else query)
 
@@ -115,36 +124,6 @@ class Reading:
             for row in rows
         ]
 
-    def balance(self) -> list[BalanceRow]:
-        """Per job and folder what became of its items; read from the tally, so it is quick at any size."""
-        counts: dict[int, dict[str, int]] = {}
-        with self._reader.connect() as connection:
-            for row in connection.execute(select(s.tally)):
-                count = counts.setdefault(row.folder, {})
-                # Cut off before it left: the next run sends it, so to a person it is open, not failed.
-                state = State.SENDING.value if row.why == NOT_SENT else row.state
-                count[state] = count.get(state, 0) + row.items
-                count["octets"] = count.get("octets", 0) + row.octets
-                if row.state == State.COPIED.value:
-                    count["octets_copied"] = count.get("octets_copied", 0) + row.octets
-            open_rows = connection.execute(
-                select(
-                    s.entry.c.folder, func.count().label("items"), func.sum(s.entry.c.size).label("octets")
-                )
-                .where(s.entry.c.state == State.SENDING.value)
-                .group_by(s.entry.c.folder)
-            )
-            for row in open_rows:
-                count = counts.setdefault(row.folder, {})
-                count[State.SENDING.value] = count.get(State.SENDING.value, 0) + row.items
-                count["octets"] = count.get("octets", 0) + (row.octets or 0)
-            folders = connection.execute(
-                select(s.folder, s.job.c.id.label("job_id"))
-                .join(s.job, s.job.c.no == s.folder.c.job)
-                .order_by(s.job.c.line, s.job.c.no, s.folder.c.no)
-            ).all()
-        return [_balance_row(row, counts.get(row.no, {})) for row in folders]
-
     def skipped_by_reason(self) -> list[tuple[str, str, int]]:
         """(job id, reason, items)."""
         return self._by_why(State.SKIPPED)
@@ -155,20 +134,60 @@ class Reading:
 
     def failures(self, job_id: str | None = None) -> list[Entry]:
         """Every failed item of one job or of all, without what was only cut off before it left."""
-        wanted = [job_id] if job_id else [job.id for job in self.jobs()]
-        found = (entry for job in wanted for entry in self._open(job, None, State.FAILED))
+        found = self._open(job_id, None, State.FAILED) if job_id else self.all_in(State.FAILED)
         return [entry for entry in found if entry.code != NOT_SENT]
+
+    def all_in(self, state: State) -> Iterator[Entry]:
+        """Every entry of all jobs that is sending, failed or skipped, streamed, job by job. Other states have no index."""
+        query = self._select_entries().where(s.entry.c.state == state.value, IN_INDEX)
+        return self._stream(query.order_by(s.entry.c.job, s.entry.c.folder))
 
     def iter_entries(
         self, job_id: str, folder_id: str | None = None, state: State | None = None
     ) -> Iterator[Entry]:
         """All entries of a job or folder, streamed: ten million do not fit into memory."""
+        if state in INDEXED:
+            return self._open(job_id, folder_id, state)
         query = self._in_folder(self._entries(job_id), folder_id)
         return self._stream(query.where(s.entry.c.state == state.value) if state else query)
 
+    @contextmanager
+    def fates(self, job_id: str) -> Iterator[tuple[list[FolderFates], Iterator[tuple[Any, ...]]]]:
+        """A job's folders with the counts of their entries, and its entries in the order of their keys, of one instant.
+
+        An entry: key, folder number, kind, class, size, received, Message-ID, fingerprint, state, why, target id, path
+        taken, when it was last written about. Streamed.
+        """
+        e = s.entry.c
+        number = self._job_number(job_id)
+        with self._reader.connect() as connection:
+            counts: dict[int, dict[tuple[str, str], int]] = {}
+            told = (
+                select(e.folder, e.state, e.why, func.count().label("items"))
+                .where(e.job == number)
+                .group_by(e.folder, e.state, e.why)
+            )
+            for row in connection.execute(told):
+                counts.setdefault(row.folder, {})[row.state, row.why] = row.items
+            rows = connection.execute(
+                select(s.folder).where(s.folder.c.job == number).order_by(s.folder.c.no)
+            ).all()
+            folders = [FolderFates(row.no, _folder_row(job_id, row), counts.get(row.no, {})) for row in rows]
+            wanted = (
+                e.key, e.folder, e.kind, e.item_class, e.size, e.received, e.message_id, e.fingerprint, e.state, e.why,
+                e.target_id, e.path_taken, e.updated,
+            )  # fmt: skip
+            query = select(*wanted).where(e.job == number).order_by(e.key)
+            streamed = connection.execution_options(yield_per=_STREAM).execute(query)
+            yield folders, (tuple(row) for row in streamed)
+
     def find_message(self, message_id: str) -> list[Entry]:
         """Every entry with this Message-ID, in any mailbox."""
-        query = self._select_entries().where(s.entry.c.message_id == message_id)
+        return self.find_messages([message_id])
+
+    def find_messages(self, forms: Iterable[str]) -> list[Entry]:
+        """Every entry with one of these Message-IDs, in any mailbox; one walk through all entries."""
+        query = self._select_entries().where(s.entry.c.message_id.in_(sorted(set(forms))))
         return list(self._stream(query))
 
     def runs(self) -> list[RunRow]:
@@ -294,7 +313,7 @@ class Reading:
 
     def _open(self, job_id: str, folder_id: str | None, state: State) -> Iterator[Entry]:
         query = self._in_folder(self._entries(job_id), folder_id).where(s.entry.c.state == state.value)
-        return self._stream(query)
+        return self._stream(query.where(IN_INDEX))
 
     def _stream(self, query: Select[Any]) -> Iterator[Entry]:
         with self._reader.connect() as connection:
@@ -315,13 +334,13 @@ class Reading:
             return [(row.id, row.why, row.items) for row in connection.execute(query)]
 
 
-def path_of(text: str) -> str:
+def path_of(word: str) -> str:
     """A path as noted; the first version of the program noted the format, which for streams comes to the same."""
-    return Path.STREAM.value if text == Format.FTS.value else text
+    return Path.STREAM.value if word == Format.FTS.value else word
 
 
-def _notes(text: str) -> tuple[str, ...]:
-    return tuple(text.split("; ")) if text else ()
+def _notes(word: str) -> tuple[str, ...]:
+    return tuple(word.split("; ")) if word else ()
 
 
 def _entry(row: Any) -> Entry:
@@ -375,25 +394,3 @@ def _folder_row(job_id: str, row: Any) -> FolderRow:
 
 def _checkpoint(scheme: str | None, token: str | None) -> Checkpoint | None:
     return None if scheme is None else Checkpoint(scheme, token or "")
-
-
-def _balance_row(row: Any, count: dict[str, int]) -> BalanceRow:
-    states = {state: count.get(state.value, 0) for state in State}
-    return BalanceRow(
-        job_id=row.job_id,
-        folder_id=row.source_id,
-        path=tuple(json.loads(row.path)),
-        target_path=tuple(json.loads(row.target_path)),
-        kind=Kind(row.kind),
-        folder_skipped=SkipReason(row.skipped) if row.skipped else None,
-        source_total=row.total,
-        seen=sum(states.values()),
-        copied=states[State.COPIED],
-        present=states[State.PRESENT],
-        skipped=states[State.SKIPPED],
-        failed=states[State.FAILED],
-        sending=states[State.SENDING],
-        octets=count.get("octets", 0),
-        octets_copied=count.get("octets_copied", 0),
-        listed=bool(row.listed),
-    )

@@ -143,6 +143,26 @@ class BalanceRow:
 
 
 @dataclass(frozen=True, slots=True)
+class JobBalance:
+    """What `BalanceRow` tells of folders, added up for one job. Items without a fate yet are what `source` has more.
+
+    source: per folder the larger of what the source told and what was seen. unlisted: reason → items of folders that were
+    left out as a whole, where nothing was listed; they count as skipped.
+    """
+
+    job_id: str
+    source: int
+    copied: int
+    present: int
+    skipped: int
+    failed: int
+    sending: int
+    octets: int
+    octets_copied: int
+    unlisted: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """Whether a target took an item of this kind and origin, proven by an item of our own."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import sqlite3
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
@@ -12,9 +13,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import event
 
+from migrator.errors import ItemError
 from migrator.ledger import Ledger
-from migrator.model import SkipReason
+from migrator.model import Folder, Outcome, SkipReason, State
 from migrator.plan.remedies import CODES, SKIPS, remedy_of, skip_of
 from migrator.report.csv import failures_csv, to_csv
 from migrator.report.html import to_html
@@ -23,7 +26,7 @@ from migrator.report.safe import safe_cell, safe_text
 from migrator.report.summary import Counts, Summary, failed_items, summarise
 from migrator.report.text import balance_words, to_text
 from migrator.report.words import octets, span
-from tests.report.samples import HOSTILE, NOW, fill
+from tests.report.samples import HOSTILE, NOW, fill, folder, job, ref
 
 
 @pytest.fixture
@@ -64,6 +67,64 @@ def test_one_mailbox_alone(ledger: Ledger) -> None:
     alone = summarise(ledger, now=NOW, jobs=["ann"])
     assert alone.closes
     assert [mailbox.id for mailbox in alone.mailboxes] == ["ann"]
+
+
+def test_a_brief_look_tells_the_same_sums(tmp_path: Path, ledger: Ledger) -> None:
+    run = ledger.start_run("delta", {}, "0")
+    ledger.register([job("dee", 5)])
+    lease = ledger.claim("dee", run)
+    assert lease is not None
+    for name, total, skipped in (
+        ("Inbox", 7, None),
+        ("Short", 1, None),  # holds more than the source told
+        ("View", 9, SkipReason.SEARCH_FOLDER),
+        ("Old", 3, SkipReason.FILTERED_FOLDER),
+        ("Odd", 4, SkipReason.UNSUPPORTED_KIND),
+    ):
+        ledger.put_folder(lease, folder(name, total), Folder(id=name, path=(name,)), skipped=skipped)
+    inbox = [ref(n, ("Inbox",)) for n in range(6)]
+    ledger.begin(lease, "f-Inbox", inbox).wait()
+    outcomes = [
+        Outcome(inbox[0], State.COPIED, target_id="x"),
+        Outcome(inbox[1], State.SKIPPED, reason=SkipReason.UNSUPPORTED_KIND),
+        Outcome(inbox[2], State.FAILED, error=ItemError("no", code="ErrorCorruptData")),
+    ]
+    ledger.settle(lease, "f-Inbox", outcomes).wait()
+    ledger.revive(lease, "f-Inbox", [inbox[3].id])  # cut off before it left; two more are in doubt
+    short = [ref(n, ("Short",)) for n in range(3)]
+    ledger.settle(lease, "f-Short", [Outcome(one, State.PRESENT, target_id="y") for one in short]).wait()
+    view = [ref(1, ("View",))]
+    ledger.settle(lease, "f-View", [Outcome(view[0], State.COPIED, target_id="z")]).wait()
+
+    whole, brief = (summarise(ledger, now=NOW, title="Acme", brief=brief) for brief in (False, True))
+    assert [one.counts for one in brief.mailboxes] == [one.counts for one in whole.mailboxes]
+    assert [one.skips for one in brief.mailboxes] == [one.skips for one in whole.mailboxes]
+    dee = brief.mailboxes[-1].counts
+    assert (dee.source, dee.copied, dee.present, dee.skipped, dee.failed, dee.in_doubt) == (18, 2, 3, 8, 1, 3)
+    assert (brief.totals, brief.skips, brief.states) == (whole.totals, whole.skips, whole.states)
+    assert [(one.code, one.count) for one in brief.failures] == [
+        (one.code, one.count) for one in whole.failures
+    ]
+    assert not any(one.folders for one in brief.mailboxes)
+
+
+def test_no_look_reads_all_entries(tmp_path: Path, ledger: Ledger) -> None:
+    """What a view asks every other second must find its way by index, whatever the size of the ledger."""
+    asked: list[tuple[str, tuple[object, ...]]] = []
+    event.listen(
+        ledger._database.reader, "before_cursor_execute", lambda *said: asked.append((said[2], said[3]))
+    )
+    summarise(ledger, now=NOW, brief=True)
+    summarise(ledger, now=NOW)
+    with sqlite3.connect(tmp_path / "ledger.sqlite") as connection:
+        steps = [
+            (step[3], sql)
+            for sql, values in asked
+            if sql.startswith("SELECT")
+            for step in connection.execute("EXPLAIN QUERY PLAN " + sql, values)
+        ]
+    assert any("entry_open" in step for step, _ in steps)
+    assert not [step for step, _ in steps if "entry" in step and "entry_open" not in step], steps
 
 
 def test_failures_have_a_next_step(summary: Summary, ledger: Ledger) -> None:
