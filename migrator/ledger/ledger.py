@@ -18,7 +18,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
@@ -29,8 +29,9 @@ from migrator.interfaces import Clock
 from migrator.ledger import schema as s
 from migrator.ledger.database import open_database
 from migrator.ledger.departing import Departing
-from migrator.ledger.reading import NOT_SENT, Reading
+from migrator.ledger.reading import Reading
 from migrator.ledger.records import Entry, Fidelity, FolderRow, Lease, Verdict, key_of, to_epoch
+from migrator.ledger.standing import NOT_SENT
 from migrator.ledger.statements import (
     ADVANCE,
     BEGIN,
@@ -43,14 +44,18 @@ from migrator.ledger.statements import (
     SETTLE,
     TALLY,
     UNSETTLED,
+    execute,
+    fetch,
 )
-from migrator.ledger.writer import Ticket, Writer, translate
+from migrator.ledger.writer import Apply, Ticket, Writer, translate
 from migrator.model import Checkpoint, Folder, ItemRef, Job, Kind, Outcome, SkipReason, State
 
 LEASE_S = 10.0
 """How long a silent owner keeps its jobs. A dead one's are taken over within this and one heartbeat."""
 HEARTBEAT_S = 3.0
 SAMPLE_S = 10
+Of = TypeVar("Of", bound="_Begin | _Settle")
+_SENDING, _COPIED = State.SENDING.value, State.COPIED.value
 MAX_TEXT = 500
 """Longest error text kept: an answer of a server is not a place to store mail."""
 
@@ -62,6 +67,9 @@ class _Call:
     act: Any
     lease: Lease | None = None
     ticket: Ticket = field(default_factory=Ticket)
+
+    def apply(self, connection: Connection) -> None:
+        self.ticket.result = self.act(connection)
 
 
 @dataclass(slots=True)
@@ -93,7 +101,7 @@ class Ledger(Departing, Reading):
         self._folder_numbers: dict[tuple[int, str], int] = {}
         self._last: dict[str, Ticket] = {}
         self._run = 0
-        self._writer = None if read_only else Writer(self._database.writer, self._apply)
+        self._writer = None if read_only else Writer(self._database.writer, self._prepare)
 
     @classmethod
     def open(cls, path: Path, *, clock: Clock, read_only: bool = False) -> Ledger:
@@ -549,18 +557,19 @@ class Ledger(Departing, Reading):
     def _call(self, act: Any, lease: Lease | None = None) -> Any:
         return self._put(_Call(act, lease)).wait()
 
-    def _apply(self, connection: Connection, group: Sequence[Any]) -> None:
-        self._check_fences(connection, group)
+    def _prepare(self, group: Sequence[Any]) -> Apply:
+        """What a group comes to, in as few steps inside the transaction as can be (see `writer.Prepare`)."""
+        steps: list[Apply] = [self._fences(group)]
         begins: list[_Begin] = []
         settles: list[_Settle] = []
         settled: set[tuple[int, bytes]] = set()
 
         def pour() -> None:
             if begins:
-                self._apply_begins(connection, begins)
+                steps.append(self._when_numbered(tuple(begins), self._begins))
                 begins.clear()
             if settles:
-                self._apply_settles(connection, settles)
+                steps.append(self._when_numbered(tuple(settles), self._settles))
                 settles.clear()
                 settled.clear()
 
@@ -577,76 +586,100 @@ class Ledger(Departing, Reading):
                 settles.append(operation)
             else:
                 pour()
-                operation.ticket.result = operation.act(connection)
+                steps.append(operation.apply)
         pour()
 
-    def _check_fences(self, connection: Connection, group: Sequence[Any]) -> None:
-        leases = {operation.lease for operation in group if operation.lease is not None}
-        if not leases:
-            return
-        held = {
-            tuple(row) for row in HELD.rows(connection, [(lease.job_no, lease.fence) for lease in leases])
-        }
-        if any((lease.job_no, lease.fence) not in held for lease in leases):
-            raise JobError(
-                "another process has taken over this mailbox",
-                code="lease_lost",
-                remedy="Let the other process finish, or stop it and run the same command again.",
-            )
+        def apply(connection: Connection) -> None:
+            for step in steps:
+                step(connection)
 
-    def _apply_begins(self, connection: Connection, begins: Sequence[_Begin]) -> None:
+        return apply
+
+    @staticmethod
+    def _fences(group: Sequence[Any]) -> Apply:
+        leases = {operation.lease for operation in group if operation.lease is not None}
+        wanted = {(lease.job_no, lease.fence) for lease in leases}
+        ready = HELD.ready(list(wanted))
+
+        def check(connection: Connection) -> None:
+            if not wanted <= {tuple(row) for row in fetch(connection, ready)}:
+                raise JobError(
+                    "another process has taken over this mailbox",
+                    code="lease_lost",
+                    remedy="Let the other process finish, or stop it and run the same command again.",
+                )
+
+        return check
+
+    def _when_numbered(self, operations: Sequence[Of], make: Callable[[Sequence[Of]], Apply]) -> Apply:
+        """Ready now where the numbers of all folders are known; else they are looked up in the transaction first."""
+        places = {(operation.lease.job_no, operation.folder_id) for operation in operations}
+        if all(place in self._folder_numbers for place in places):
+            return make(operations)
+
+        def later(connection: Connection) -> None:
+            for job_no, folder_id in places:
+                self._folder_number(connection, job_no, folder_id)
+            make(operations)(connection)
+
+        return later
+
+    def _begins(self, begins: Sequence[_Begin]) -> Apply:
         now = self._clock.now()
         rows: dict[tuple[int, bytes], dict[str, Any]] = {}
         for begin in begins:
-            number = self._folder_number(connection, begin.lease.job_no, begin.folder_id)
+            job = begin.lease.job_no
+            number = self._folder_numbers[job, begin.folder_id]
             for row in begin.rows:
-                rows[(begin.lease.job_no, row["key"])] = row | {
-                    "job": begin.lease.job_no,
-                    "folder": number,
-                    "state": State.SENDING.value,
-                    "updated": now,
-                }
-        counts = [
-            (old.folder, old.state, old.why, -1, -(old.size or 0))
-            for old in KNOWN.rows(connection, list(rows))
-        ]
-        BEGIN.run(connection, list(rows.values()))
-        self._count(connection, {row["folder"]: row["job"] for row in rows.values()}, counts)
+                row["job"], row["folder"], row["state"], row["updated"] = job, number, _SENDING, now
+                rows[job, row["key"]] = row
+        jobs = {row["folder"]: row["job"] for row in rows.values()}
+        known, new = KNOWN.ready(list(rows)), BEGIN.ready(list(rows.values()))
 
-    def _apply_settles(self, connection: Connection, settles: Sequence[_Settle]) -> None:
+        def apply(connection: Connection) -> None:
+            before = fetch(connection, known)
+            execute(connection, new)
+            if before:
+                self._count(connection, jobs, map(_no_more, before))
+
+        return apply
+
+    def _settles(self, settles: Sequence[_Settle]) -> Apply:
         rows: dict[tuple[int, bytes], dict[str, Any]] = {}
         for settle in settles:
-            number = self._folder_number(connection, settle.lease.job_no, settle.folder_id)
+            job = settle.lease.job_no
+            number = self._folder_numbers[job, settle.folder_id]
             for row in settle.rows:
-                rows[(settle.lease.job_no, row["key"])] = row | {
-                    "job": settle.lease.job_no,
-                    "folder": number,
-                }
-        known = {(old.job, old.key): old for old in KNOWN.rows(connection, list(rows))}
+                row["job"], row["folder"] = job, number
+                rows[job, row["key"]] = row
         counts: list[tuple[int, str, str, int, int]] = []
-        samples: dict[tuple[int, int], list[int]] = {}
-        run = settles[0].lease.run
-        for place, row in rows.items():
-            old = known.get(place)
-            if old is not None:
-                counts.append((old.folder, old.state, old.why, -1, -(old.size or 0)))
+        samples: dict[int, list[int]] = {}
+        for row in rows.values():
             counts.append((row["folder"], row["state"], row["why"], 1, row["size"] or 0))
-            if row["state"] == State.COPIED.value:
-                at = int(row["updated"]) // SAMPLE_S * SAMPLE_S
-                sample = samples.setdefault((run, at), [0, 0])
+            if row["state"] == _COPIED:
+                sample = samples.setdefault(int(row["updated"]) // SAMPLE_S * SAMPLE_S, [0, 0])
                 sample[0] += 1
                 sample[1] += row["octets"]
-        SETTLE.run(connection, list(rows.values()))
-        by_folder = {row["folder"]: row["job"] for row in rows.values()}
-        self._count(connection, by_folder, counts)
-        if samples:
-            SAMPLE.run(
-                connection,
-                [
-                    {"run": key[0], "at": key[1], "items": value[0], "octets": value[1]}
-                    for key, value in samples.items()
-                ],
-            )
+        run = settles[0].lease.run
+        jobs = {row["folder"]: row["job"] for row in rows.values()}
+        known, new = KNOWN.ready(list(rows)), SETTLE.ready(list(rows.values()))
+        sums = TALLY.ready(_sums(jobs, counts))
+        new += SAMPLE.ready(
+            [
+                {"run": run, "at": at, "items": items, "octets": octets}
+                for at, (items, octets) in samples.items()
+            ]
+        )
+
+        def apply(connection: Connection) -> None:
+            before = fetch(connection, known)
+            execute(connection, new)
+            if before:
+                self._count(connection, jobs, [*counts, *map(_no_more, before)])
+            else:
+                execute(connection, sums)
+
+        return apply
 
     @staticmethod
     def _count(
@@ -655,23 +688,7 @@ class Ledger(Departing, Reading):
         changes: Iterable[tuple[int, str, str, int, int]],
     ) -> None:
         """changes: (folder number, state, why, items, octets) to be added to the tally."""
-        sums: dict[tuple[int, str, str], list[int]] = {}
-        for folder, state, why, items, octets in changes:
-            total = sums.setdefault((folder, state, why), [0, 0])
-            total[0] += items
-            total[1] += octets
-        rows = [
-            {
-                "job": job if isinstance(job, int) else job.get(key[0], 0),
-                "folder": key[0],
-                "state": key[1],
-                "why": key[2],
-                "items": value[0],
-                "octets": value[1],
-            }
-            for key, value in sums.items()
-            if value != [0, 0]
-        ]
+        rows = _sums(job, changes)
         if rows:
             TALLY.run(connection, rows)
 
@@ -685,6 +702,34 @@ class Ledger(Departing, Reading):
                 )
             self._folder_numbers[(job_no, folder_id)] = number
         return number
+
+
+def _sums(
+    job: int | Mapping[int, int], changes: Iterable[tuple[int, str, str, int, int]]
+) -> list[dict[str, Any]]:
+    """Rows to be added to the tally; see `Ledger._count`."""
+    sums: dict[tuple[int, str, str], list[int]] = {}
+    for folder, state, why, items, octets in changes:
+        total = sums.setdefault((folder, state, why), [0, 0])
+        total[0] += items
+        total[1] += octets
+    return [
+        {
+            "job": job if isinstance(job, int) else job.get(key[0], 0),
+            "folder": key[0],
+            "state": key[1],
+            "why": key[2],
+            "items": value[0],
+            "octets": value[1],
+        }
+        for key, value in sums.items()
+        if value != [0, 0]
+    ]
+
+
+def _no_more(old: Any) -> tuple[int, str, str, int, int]:
+    """An entry that the tally counts and will count elsewhere."""
+    return (old.folder, old.state, old.why, -1, -(old.size or 0))
 
 
 def _row_of(ref: ItemRef, page: int) -> dict[str, Any]:
