@@ -386,7 +386,7 @@ def _failures(
     ledger: Ledger, rows: Sequence[JobRow], codes: Mapping[str, Mapping[str, int]]
 ) -> tuple[FailureGroup, ...]:
     items: dict[str, list[FailedItem]] = defaultdict(list)
-    for item in islice(failed_items(ledger, rows), FAILURES_KEPT) if codes else ():
+    for item in islice(failed_items(ledger, rows), FAILURES_KEPT) if codes and rows else ():
         items[item.code].append(item)
     groups = []
     for code, jobs in codes.items():
