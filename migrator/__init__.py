@@ -10,6 +10,7 @@
     formats/        between the item tree and the world; fingerprints; canary items
     mapi/           the item as Exchange keeps it: properties, tree, FastTransfer bytes, comparison
     auth/           where credentials and tokens come from
+    forecast/       when it will be finished: the queue simulated, before and during a run
     report/         ledger → summary (text, CSV, JSON, HTML)
     lab/            a simulated hosted Exchange and Microsoft 365 on loopback: demo, rehearsal, tests
     interfaces.py   Source, Target and their traits        events.py    frozen records that the engine emits
@@ -17,7 +18,7 @@
 
 Imports run down only (tests/test_house.py checks it):
 
-    cli → assembly → { engine adapters wrappers report } → { plan ledger formats auth interfaces events } → mapi
+    cli → assembly → { engine adapters wrappers report forecast } → { plan ledger formats auth interfaces events } → mapi
         → { model errors settings }
     cli → lab → { formats mapi }
 """

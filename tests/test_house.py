@@ -33,9 +33,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "wrappers": SEAMS | {"wrappers"},
     "adapters": SEAMS | {"adapters", "formats", "auth", "mapi"},
     "report": SHELF | {"report"},
-    "assembly": SHELF | {"engine", "adapters", "wrappers", "report", "assembly"},
+    "forecast": SEAMS | {"plan", "forecast"},
+    "assembly": SHELF | {"engine", "adapters", "wrappers", "report", "forecast", "assembly"},
     "lab": BOTTOM | {"lab", "formats", "mapi"},
-    "cli": SHELF | {"assembly", "engine", "adapters", "wrappers", "report", "lab", "cli"},
+    "cli": SHELF | {"assembly", "engine", "adapters", "wrappers", "report", "forecast", "lab", "cli"},
     "__main__": {"cli"},
     "__init__": set(),
 }

@@ -53,6 +53,18 @@ class Hours:
     def over(self, now: float) -> bool:
         return self.stop_at is not None and now >= self.stop_at.timestamp()
 
+    def next_quiet(self, now: float) -> float | None:
+        """When (epoch) quiet hours begin next, of a moment that is not in them; None without any."""
+        today = datetime.fromtimestamp(now, self.zone).astimezone(self.zone).date()
+        begins = [
+            begin
+            for span in self.quiet
+            for ahead in range(9)
+            if (day := today + timedelta(days=ahead)).weekday() in span.days
+            and (begin := _wall(day, span.begins, self.zone).timestamp()) > now
+        ]
+        return min(begins, default=None)
+
     def words(self, moment: datetime) -> str:
         """A moment with its zone: "Mon 2026-11-23 06:00 CET (Europe/Berlin)"."""
         local = moment.astimezone(self.zone)
@@ -100,7 +112,7 @@ def hours_of(
     if end is not None and end <= now:
         raise ValueError(f"stop_at {stop_at!r} has passed")
     if begin is not None and end is not None and end <= begin:
-        if _weekly(not_before) and _weekly(stop_at):
+        if is_weekly(not_before) and is_weekly(stop_at):
             begin = None  # within the window: it began before now
         else:
             raise ValueError("stop_at is not after not_before, so nothing would be copied")
@@ -118,7 +130,8 @@ def zone_of(name: str) -> tzinfo | None:
         raise ValueError(f"{name!r} is no time zone: write its name, such as Europe/Berlin or UTC") from None
 
 
-def _weekly(text: str) -> bool:
+def is_weekly(text: str) -> bool:
+    """Whether a moment comes again: "Mon 06:00" or "06:00", and not a date."""
     return re.fullmatch(rf"\s*(?:{_DAY}\s+)?{_CLOCK}\s*", text, re.IGNORECASE) is not None
 
 
