@@ -246,9 +246,11 @@ def _work(pipe: Connection, project: Project, settings: RunSettings) -> None:
     from migrator import assembly
     from migrator.auth import redact
     from migrator.cli.logs import logging_to
+    from migrator.cli.process import settle_in
     from migrator.cli.signals import numbers
     from migrator.engine.stop import Stop
 
+    settle_in()
     for number in numbers():
         signal.signal(number, signal.SIG_IGN)  # the parent is asked, and asks us
     for value in project.row_secrets.values():

@@ -22,11 +22,22 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 from migrator.ledger import schema as s
 from migrator.model import State
 
-_MOST_ROWS = 64
+_MOST_ROWS = 256
 """Rows in one statement: 23 columns of them are far below the parameters that SQLite takes (32,766)."""
+Ready = list[tuple[str, tuple[Any, ...]]]
+"""Statements with their values, made outside of a transaction: whoever holds the file's lock keeps all others waiting."""
 _VALUES = re.compile(r"VALUES (\([^()]+\))")
 _EMPTY: Any = literal_column("''")
 _SENDING: Any = literal_column(f"'{State.SENDING.value}'")
+
+
+def execute(connection: Connection, ready: Ready) -> None:
+    for sql, values in ready:
+        connection.exec_driver_sql(sql, values)
+
+
+def fetch(connection: Connection, ready: Ready) -> list[Row[Any]]:
+    return [row for sql, values in ready for row in connection.exec_driver_sql(sql, values).all()]
 
 
 def _text(statement: Any, **options: Any) -> tuple[str, tuple[str, ...]]:
@@ -66,15 +77,20 @@ class Insert:
         return head, group, tail, itemgetter(*order)
 
     def run(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+        execute(connection, self.ready(rows))
+
+    def ready(self, rows: Sequence[Mapping[str, Any]]) -> Ready:
         get = self._parts[3]
         at, left = 0, len(rows)
+        found: Ready = []
         while left:
-            # Powers of two: few different texts, so that SQLite's cache of prepared statements holds all of them.
-            count = min(_MOST_ROWS, 1 << (left.bit_length() - 1))
+            # Sixteens and a rest: few different texts, so that SQLite's cache of prepared statements holds all of them.
+            count = left if left < 16 else min(_MOST_ROWS, left - left % 16)
             values = tuple(chain.from_iterable(map(get, rows[at : at + count])))
-            connection.exec_driver_sql(self._text(count), values)
+            found.append((self._text(count), values))
             at += count
             left -= count
+        return found
 
     def _text(self, count: int) -> str:
         text = self._texts.get(count)
@@ -96,12 +112,15 @@ class Lookup:
         return _text(statement, render_postcompile=True)[0]
 
     def rows(self, connection: Connection, places: Sequence[tuple[Any, Any]]) -> list[Row[Any]]:
-        found: list[Row[Any]] = []
-        for start in range(0, len(places), 4 * _MOST_ROWS):
-            part = list(places[start : start + 4 * _MOST_ROWS])
+        return fetch(connection, self.ready(places))
+
+    def ready(self, places: Sequence[tuple[Any, Any]]) -> Ready:
+        found: Ready = []
+        for start in range(0, len(places), _MOST_ROWS):
+            part = list(places[start : start + _MOST_ROWS])
             size = 1 << (len(part) - 1).bit_length()
             part += part[-1:] * (size - len(part))  # asking twice for one place changes nothing
-            found += connection.exec_driver_sql(self._of_size(size), tuple(chain.from_iterable(part))).all()
+            found.append((self._of_size(size), tuple(chain.from_iterable(part))))
         return found
 
 

@@ -65,16 +65,18 @@ class Operation(Protocol):
     ticket: Ticket
 
 
-Apply = Callable[[Connection, Sequence[Any]], None]
+Apply = Callable[[Connection], None]
 """Applies a group of operations in order, filling `ticket.result`. Raises the error of the first that cannot be applied."""
+Prepare = Callable[[Sequence[Any]], Apply]
+"""Makes ready what a group needs, before its transaction begins: while it lasts no other process can write."""
 
 
 class Writer:
     """The only maker of writes to one ledger file. Operations are applied in the order in which they were put."""
 
-    def __init__(self, engine: Engine, apply: Apply) -> None:
+    def __init__(self, engine: Engine, prepare: Prepare) -> None:
         self._engine = engine
-        self._apply = apply
+        self._prepare = prepare
         self._queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._broken: RunError | None = None
         self._closing = False
@@ -142,8 +144,9 @@ class Writer:
         if self._broken is not None:
             return self._broken
         try:
+            apply = self._prepare(group)
             with connection.begin():
-                self._apply(connection, group)
+                apply(connection)
         except DBAPIError as error:
             translated = translate(error)
             if translated.code in ("disk_full", "ledger_unwritable", "ledger_corrupt"):
