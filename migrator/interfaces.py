@@ -52,6 +52,26 @@ class Probe:
 
 
 @dataclass(frozen=True, slots=True)
+class Standing:
+    """What a target tells of its room, its licence and the largest item it takes. None and "": it does not; why says so.
+
+    licence: "licensed", "none", "not needed". receive_by: who set receive_octets, "endpoint" (an option of ours), "service"
+    (told by it) or "default" (what the service gives where nobody set another; this mailbox's own is not told).
+    """
+
+    quota_octets: int | None = None
+    used_octets: int | None = None
+    as_of: str = ""  # the day of these two, ISO
+    quota_why: str = "this kind of endpoint does not tell"
+    quota_remedy: str = ""
+    licence: str = ""
+    licence_why: str = "this kind of endpoint does not tell"
+    licence_remedy: str = ""
+    receive_octets: int | None = None
+    receive_by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ReaderTraits:
     """What listing and exporting can do. Callers ask here, never for a class."""
 
@@ -125,6 +145,13 @@ class Target(Reader, Protocol):
 
     @property
     def traits(self) -> TargetTraits: ...
+
+    def standing(self) -> Standing:
+        """Room, licence and limits, as far as reading tells. Asked once for a plan; may need calls of its own.
+
+        What this account may not read is "not known" in the answer, not an error.
+        """
+        ...
 
     def ensure_folder(
         self, path: FolderPath, kind: Kind, *, folder_class: str = "", role: Role | None = None

@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 
 from migrator.errors import CheckpointLost, InDoubt, ItemError, JobError, MigratorError
 from migrator.formats.content import MemoryContent
-from migrator.interfaces import Client, Clock, Context, Probe, Source, Target, TargetTraits
+from migrator.interfaces import Client, Clock, Context, Probe, Source, Standing, Target, TargetTraits
 from migrator.model import (
     Checkpoint,
     Flag,
@@ -101,6 +101,7 @@ class MemoryMailbox:
         self.unreadable: dict[str, MigratorError | SkipReason] = {}  # by item id
         self.refuse: Callable[[Item], MigratorError | SkipReason | None] | None = None
         self.lose_answer: Callable[[Item], bool] | None = None  # stored, but answered InDoubt
+        self.standing = Standing()
         self.drops: frozenset[str] = frozenset()  # ItemRef fields that an import does not preserve
         self.traits = TargetTraits(
             formats=(Format.FTS, Format.MIME),
@@ -327,6 +328,11 @@ class _MemoryBox:
         self._enter("probe")
         self._leave("probe")
         return Probe(self.mailbox.identity, self.mailbox.product)
+
+    def standing(self) -> Standing:
+        self._enter("standing")
+        self._leave("standing")
+        return self.mailbox.standing
 
     def folders(self) -> list[Folder]:
         self._enter("folders")

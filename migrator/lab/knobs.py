@@ -102,6 +102,7 @@ class Knobs:
     import_quota_status: int = 403  # or 507
     import_stale_status: int = 409  # or 412
     provisioning_s: float = 0.0  # a new mailbox answers 404 for so long
+    report_conceals_names: bool = False  # of people, in usage reports
     device_code_polls: int = 1  # polls until a device code is taken as confirmed
 
     def swap(self, changes: dict[str, Any]) -> Knobs:

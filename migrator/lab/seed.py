@@ -43,6 +43,7 @@ ROLES = frozenset(
         "Calendars.ReadWrite",
         "Contacts.ReadWrite",
         "MailboxSettings.ReadWrite",
+        "Reports.Read.All",
     }
 )
 

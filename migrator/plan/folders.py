@@ -33,6 +33,15 @@ class Place:
     path: FolderPath
     role: Role | None = None
     notes: tuple[str, ...] = ()
+    clash: Clash | None = None  # the name that it would have had was taken
+
+
+@dataclass(frozen=True, slots=True)
+class Clash:
+    """other: the source's folder that has the name, None where it is the target's own."""
+
+    other: FolderPath | None
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +96,7 @@ def map_folders(
     places: dict[FolderPath, Place] = {}
     taken = _Taken()
     if not rules.under:
-        taken.paths.update((None, (_key(name),)) for name in reserved)
+        taken.paths.update({(None, (_key(name),)): None for name in reserved})
     # Parents first, among siblings those with a role, then by name: the same tree gives the same names every time.
     for path in sorted(_with_parents(by_path), key=lambda p: (len(p), _rank(by_path.get(p)), p)):
         if path:
@@ -103,17 +112,21 @@ def reserved_names(target: Sequence[Folder]) -> list[str]:
 
 @dataclass(slots=True)
 class _Taken:
-    paths: set[tuple[Role | None, tuple[str, ...]]] = field(default_factory=set)
-    roles: set[Role] = field(default_factory=set)
+    paths: dict[tuple[Role | None, tuple[str, ...]], FolderPath | None] = field(default_factory=dict)
+    roles: dict[Role, FolderPath] = field(default_factory=dict)
 
-    def free(self, role: Role | None, path: FolderPath) -> FolderPath:
+    def free(
+        self, role: Role | None, path: FolderPath, of: FolderPath
+    ) -> tuple[FolderPath, FolderPath | None]:
+        """A free path for the source folder `of`, and whose the first choice is (None: nobody's, or the target's own)."""
         number = 1
         found = path
+        first = self.paths.get((role, tuple(_key(name) for name in path)))
         while (role, tuple(_key(name) for name in found)) in self.paths:
             number += 1
             found = (*path[:-1], _cut(path[-1], f" ({number})"))
-        self.paths.add((role, tuple(_key(name) for name in found)))
-        return found
+        self.paths[role, tuple(_key(name) for name in found)] = of
+        return found, first
 
 
 def _with_parents(paths: Mapping[FolderPath, Folder]) -> set[FolderPath]:
@@ -142,7 +155,7 @@ def _place(
         names = (path[-1],)
         notes.append(_OUTBOX_NOTE)
     elif role is not None and not rules.under and role not in taken.roles:
-        taken.roles.add(role)  # a second folder that claims the role goes by its name
+        taken.roles[role] = path  # a second folder that claims the role goes by its name
         return Place((), role)
     else:
         base = places.get(path[:-1], Place(rules.under))
@@ -156,12 +169,28 @@ def _place(
         # Deeper than the service allows: the name goes as far down as there is room, its parents into the name.
         notes.append(f"the folder lies deeper than {DEPTH_MOST} levels and was moved up")
         target = (*target[: DEPTH_MOST - 1], _cut(" - ".join(target[DEPTH_MOST - 1 :])))
-    free = taken.free(base.role, target)
+    free, other = taken.free(base.role, target, path)
+    clash = None
     if free != target:
         notes.append(
             "another folder has the same name but for letter case, or the target's own folder has it"
         )
-    return Place(free, base.role, tuple(notes))
+        clash = Clash(other, _clash_words(path, other))
+    elif role is not None and role in taken.roles and not rules.under and not renamed:
+        clash = Clash(
+            taken.roles[role], f"both claim to be the folder {role.value}: this one goes by its name"
+        )
+    return Place(free, base.role, tuple(notes), clash)
+
+
+def _clash_words(path: FolderPath, other: FolderPath | None) -> str:
+    if other is None:
+        return "the target's own folder has this name"
+    if path[-1].casefold() == other[-1].casefold():
+        return "the names differ in letter case alone"
+    if _key(path[-1]) == _key(other[-1]):
+        return "the names differ in blanks or in how an accent is written alone"
+    return "the names are the same after what the target does not take was replaced"
 
 
 def _name(name: str, notes: list[str]) -> str:

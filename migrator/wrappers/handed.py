@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from migrator.interfaces import Probe, Reader, ReaderTraits, Target, TargetTraits
+from migrator.interfaces import Probe, Reader, ReaderTraits, Standing, Target, TargetTraits
 from migrator.model import (
     Checkpoint,
     Folder,
@@ -55,6 +55,9 @@ class HandedTarget(HandedSource):
     @property
     def traits(self) -> TargetTraits:
         return self._target.traits
+
+    def standing(self) -> Standing:
+        return self._target.standing()
 
     def ensure_folder(
         self, path: FolderPath, kind: Kind, *, folder_class: str = "", role: Role | None = None

@@ -13,13 +13,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from typing import Any, Generic, TypeVar
-
-from tenacity import RetryCallState, Retrying, retry_if_exception
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from migrator.errors import MigratorError, SourceDown, Throttled, Transient
 from migrator.events import Waiting
-from migrator.interfaces import Clock, Emit, Probe, Reader, Target
+from migrator.interfaces import Clock, Emit, Probe, Reader, Standing, Target
 from migrator.model import (
     Checkpoint,
     Folder,
@@ -36,6 +34,9 @@ from migrator.model import (
 from migrator.settings import Limits
 from migrator.wrappers.governor import safe_words
 from migrator.wrappers.handed import HandedSource, HandedTarget
+
+if TYPE_CHECKING:
+    from tenacity import RetryCallState
 
 T = TypeVar("T")
 R = TypeVar("R", bound=Item | Outcome)
@@ -89,6 +90,9 @@ class Patience:
         return isinstance(error, Transient) or (isinstance(error, SourceDown) and self._answered)
 
     def _repeat(self, attempt: Callable[[], T], first: MigratorError) -> T:
+        # A run in which nothing fails does without; it loads asyncio, too.
+        from tenacity import Retrying, retry_if_exception
+
         course = _Course(self, first)
         retrying = Retrying(
             sleep=course.sleep,
@@ -196,6 +200,9 @@ class RetryingTarget(RetryingSource, HandedTarget):
     def __init__(self, inner: Target, patience: Patience) -> None:
         HandedTarget.__init__(self, inner)
         self._patience = patience
+
+    def standing(self) -> Standing:
+        return self._patience.call(self._target.standing)
 
     def ensure_folder(
         self, path: FolderPath, kind: Kind, *, folder_class: str = "", role: Role | None = None

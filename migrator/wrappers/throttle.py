@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from migrator import meter
 from migrator.errors import Throttled
-from migrator.interfaces import Probe, Reader, Target
+from migrator.interfaces import Probe, Reader, Standing, Target
 from migrator.model import (
     Checkpoint,
     Folder,
@@ -92,6 +92,9 @@ class ThrottledTarget(ThrottledSource, HandedTarget):
         self._governor = governor
         self._mailbox = mailbox
         self._job = job
+
+    def standing(self) -> Standing:
+        return self._call("standing", self._target.standing)
 
     def ensure_folder(
         self, path: FolderPath, kind: Kind, *, folder_class: str = "", role: Role | None = None

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from migrator.errors import MigratorError
-from migrator.interfaces import Probe, Reader, Target
+from migrator.interfaces import Probe, Reader, Standing, Target
 from migrator.model import (
     Checkpoint,
     Folder,
@@ -89,6 +89,9 @@ class TracedTarget(TracedSource, HandedTarget):
     def __init__(self, inner: Target, trace: Trace) -> None:
         HandedTarget.__init__(self, inner)
         self._trace = trace
+
+    def standing(self) -> Standing:
+        return self._trace.run("standing", 0, self._target.standing)
 
     def ensure_folder(
         self, path: FolderPath, kind: Kind, *, folder_class: str = "", role: Role | None = None

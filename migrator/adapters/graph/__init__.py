@@ -27,6 +27,7 @@ import threading
 
 from migrator.adapters.graph.client import Tokens, Wire
 from migrator.adapters.graph.listing import PAGE_ITEMS
+from migrator.adapters.graph.standing import Usages
 from migrator.adapters.graph.target import GraphMailbox, Shared
 from migrator.adapters.spool import BufferContent
 from migrator.adapters.transport import Transport
@@ -51,6 +52,7 @@ class GraphClient:
         self._most_octets = most_octets
         self._mailboxes: dict[str, Shared] = {}
         self._lock = threading.Lock()
+        self._usages = Usages(wire)
 
     def source(self, mailbox: Mailbox) -> GraphMailbox:
         return self._open(mailbox, writes=False)
@@ -63,7 +65,7 @@ class GraphClient:
         with self._lock:
             shared = self._mailboxes.get(key)
             if shared is None:
-                shared = self._mailboxes[key] = Shared(self._wire, mailbox.address)
+                shared = self._mailboxes[key] = Shared(self._wire, mailbox.address, self._usages)
         return GraphMailbox(
             shared,
             lambda data: BufferContent([data]),

@@ -30,10 +30,11 @@ from migrator.adapters.graph.folders import FolderTree
 from migrator.adapters.graph.importing import ImportSession
 from migrator.adapters.graph.json_writer import CREATES, JsonWriter
 from migrator.adapters.graph.listing import Listing, query
+from migrator.adapters.graph.standing import Usages, standing_of
 from migrator.adapters.transport import AnswerLost, NotSent
 from migrator.auth.microsoft import roles_of
 from migrator.errors import InDoubt, ItemError, JobError, MigratorError, Throttled, Transient
-from migrator.interfaces import Finding, Probe, TargetTraits
+from migrator.interfaces import Finding, Probe, Standing, TargetTraits
 from migrator.model import (
     Checkpoint,
     Content,
@@ -87,8 +88,10 @@ MakeContent = Callable[[memoryview], Content]
 class Shared:
     """What the handles of one mailbox have in common: its id, the folder tree, the import session. Thread-safe."""
 
-    def __init__(self, wire: Wire, address: str) -> None:
+    def __init__(self, wire: Wire, address: str, usages: Usages | None = None) -> None:
+        """usages: shared by the mailboxes of the tenant."""
         self.wire = wire
+        self.usages = usages or Usages(wire)
         self.address = address
         self.affinity = address.lower()
         self._lock = threading.Lock()
@@ -205,6 +208,11 @@ class GraphMailbox:
         except JobError as e:
             return [Finding("blocker", e.message, e.remedy or right_remedy(call.right), e.code)]
         return [Finding("ok", f"{self._name}: may {call.what}")]
+
+    def standing(self) -> Standing:
+        return standing_of(
+            self._wire, self._shared.usages, self._name, self._shared.affinity, self._traits.store_octets
+        )
 
     # ---- reading
 

@@ -9,6 +9,7 @@ Facts this module rests on:
 - Exchange shows \\Flagged only when it is set by STORE, shows $MDNSent as a category, and closes the connection after about ten
   errors (imapsync's FAQ.Exchange, FAQ.Flags)
 - APPENDLIMIT announces the largest message (RFC 7889)
+- GETQUOTAROOT tells usage and limit in units of 1024 octets, to whom QUOTA is announced (RFC 9208 4.2, 5.1)
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ from migrator.adapters.imap.names import tame
 from migrator.adapters.imap.source import ORIGIN, ImapReader
 from migrator.adapters.imap.wire import LITERAL_MINUS, Lost, Selected, Tagged, Wire
 from migrator.errors import InDoubt, ItemError, JobError, MigratorError, Throttled, Transient
-from migrator.interfaces import Finding, TargetTraits
+from migrator.interfaces import Finding, Standing, TargetTraits
 from migrator.model import (
     Checkpoint,
     Flag,
@@ -105,6 +106,15 @@ class _Ready:
         return words + (b" " + format_date(received) if received is not None else b"")
 
 
+_STORAGE = re.compile(rb"\* QUOTA .*\(.*?STORAGE (\d{1,18}) (\d{1,18})", re.IGNORECASE | re.DOTALL)
+
+
+def storage_of(pieces: Sequence[object]) -> tuple[int, int] | None:
+    """(used, most) in KiB from an untagged QUOTA response, or None for another one."""
+    found = _STORAGE.match(b"".join(piece for piece in pieces if isinstance(piece, bytes)))
+    return (int(found[1]), int(found[2])) if found else None
+
+
 class ImapTarget(ImapReader):
     """`interfaces.Target`. Used by one thread at a time."""
 
@@ -150,6 +160,26 @@ class ImapTarget(ImapReader):
             if word.startswith(b"APPENDLIMIT=") and word[12:].isdigit():
                 announced = int(word[12:])
                 self._most = min(self._most or announced, announced)
+
+    def standing(self) -> Standing:
+        wire = self._box.wire()
+        self._limit(wire)
+        limit = self._client.number("max_octets", 0)
+        by = "" if self._most is None else "endpoint" if self._most == limit else "service"
+        told = Standing(
+            receive_octets=self._most, receive_by=by, licence="not needed", licence_why="a mail server"
+        )
+        if not (wire.has(b"QUOTA") or any(word.startswith(b"QUOTA=") for word in wire.capabilities)):
+            return replace(told, quota_why="the server does not tell (no QUOTA)")
+        said, untagged = self._box.reading(lambda wire: wire.ask(b"GETQUOTAROOT INBOX"))
+        if not said.ok:
+            return replace(told, quota_why=f"the server refuses to tell: {faults.safe(said.text)}")
+        rooms = [room for pieces in untagged if (room := storage_of(pieces)) is not None]
+        if not rooms:
+            return replace(told, quota_why="the server sets no limit")
+        # Of several roots the one with the least room is the one that will be felt.
+        used, most = min(rooms, key=lambda room: room[1] - room[0])
+        return replace(told, used_octets=used << 10, quota_octets=most << 10, quota_why="")
 
     # ---- folders
 

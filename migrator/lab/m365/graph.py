@@ -123,16 +123,32 @@ class Routes:
 
 class Graph:
     def __init__(self, room: Room) -> None:
-        from migrator.lab.m365 import attachments, contacts, events, folders, imports, items, mail, users
+        from migrator.lab.m365 import (
+            attachments,
+            contacts,
+            events,
+            folders,
+            imports,
+            items,
+            mail,
+            reports,
+            users,
+        )
 
         self.room = room
         self._by_length: dict[tuple[str, int], list[Route]] = {}
-        for module in (folders, items, imports, users, mail, attachments, events, contacts):
+        for module in (folders, items, imports, users, mail, attachments, events, contacts, reports):
             for route in module.routes.all:
                 self._by_length.setdefault((route.method, len(route.pattern)), []).append(route)
 
     async def handle(self, request: Request) -> Response:
         parts = request.segments()
+        if len(parts) == 2 and parts[0] == "reportdownload" and request.method == "GET":
+            from migrator.lab.m365.reports import download
+
+            return await self.room.world.perform(
+                request, "downloadReport", work=lambda call: download(self.room, request)
+            )
         if parts and parts[0].lower() not in ("v1.0", "beta"):
             return await self._refuse(
                 request, "unknown", errors.bad_request("Invalid version.", "BadRequest")

@@ -65,6 +65,20 @@ def row(context: Context, box: LabMailbox | None, user: TenantUser | None) -> di
         "assignedLicenses": [{"skuId": "05e9a617-0261-4cee-bb44-138d3ef5d965", "disabledPlans": []}]
         if box and box.licensed
         else [],
+        "assignedPlans": [
+            {
+                "assignedDateTime": "2026-01-01T00:00:00Z",
+                "capabilityStatus": "Enabled",
+                "service": service,
+                "servicePlanId": plan,
+            }
+            for service, plan in (
+                ("exchange", "efb87545-963c-4e0d-99df-69c6916d9eb0"),
+                ("SharePoint", "5dbe027f-2339-4123-9542-606e4d348a72"),
+            )
+        ]
+        if box and box.licensed and box.kind == "user"
+        else [],
     }
 
 
