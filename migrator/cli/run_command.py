@@ -71,16 +71,20 @@ def command(
     ] = [],  # noqa: B006
     allow: AllowHidden = [],  # noqa: B006
     passwords_in_csv: PasswordsHidden = False,
+    page: Annotated[
+        Path | None, Option("--page", metavar="DIR", help="Renew the customer page there.", hidden=True)
+    ] = None,
     as_json: Annotated[bool, Option("--json", help="One event a line (docs/json-events.md).")] = False,
     quiet: Annotated[bool, Option("--quiet", "-q", help="Errors only.")] = False,
 ) -> int:
-    """Copy. The same command goes on after any stop (Ctrl-C twice: now).
-    More in docs/running.md: --not-before --stop-at --quiet-hours --time-zone --max-rate
-    --newest-first --wait-for-source --propagate-deletes --dedupe --processes
+    """Copy. The same command goes on after any stop.
+    In docs/running.md: --not-before --stop-at --quiet-hours --time-zone --max-rate
+    --newest-first --wait-for-source --propagate-deletes --dedupe --processes --page
 
     Example: migrator run -p acme --batch pilot --pass prestage
     """
     from migrator import assembly
+    from migrator.cli.beside import beside
     from migrator.cli.console import choose_view
     from migrator.cli.loading import interactive, load, settings_of
     from migrator.cli.logs import logging_to
@@ -114,17 +118,20 @@ def command(
     stop = Stop()
     began = time.time()
     view = choose_view(json=as_json, quiet=quiet, lines={job.id: job.line for job in loaded.jobs})
-    with logging_to(loaded.project.folder), stops(stop), view:
+    with (
+        logging_to(loaded.project.folder),
+        stops(stop),
+        view,
+        beside(loaded.project, view.emit, page=page, notify=not dry_run) as tell,
+    ):
         if dry_run and not as_json:
             surveys = assembly.survey(
-                loaded.project, loaded.jobs, settings, view.emit, stop, interactive=interactive()
+                loaded.project, loaded.jobs, settings, tell, stop, interactive=interactive()
             )
         elif processes is not None and processes > 1 and len(loaded.jobs) > 1 and not dry_run:
-            code = Together(loaded.project, loaded.jobs, settings, view.emit, stop, processes).run()
+            code = Together(loaded.project, loaded.jobs, settings, tell, stop, processes).run()
         else:
-            code = assembly.run(
-                loaded.project, loaded.jobs, settings, view.emit, stop, interactive=interactive()
-            )
+            code = assembly.run(loaded.project, loaded.jobs, settings, tell, stop, interactive=interactive())
     if dry_run and not as_json:
         if not quiet:
             as_text(loaded, surveys, details=False)
