@@ -78,7 +78,7 @@ def command(
     quiet: Annotated[bool, Option("--quiet", "-q", help="Errors only.")] = False,
 ) -> int:
     """Copy. The same command goes on after any stop.
-    In docs/running.md: --not-before --stop-at --quiet-hours --time-zone --max-rate
+    More in docs/running.md: --not-before --stop-at --quiet-hours --time-zone --max-rate
     --newest-first --wait-for-source --propagate-deletes --dedupe --processes --page
 
     Example: migrator run -p acme --batch pilot --pass prestage
