@@ -27,12 +27,24 @@ def command(
         Page | None, Option("--as", metavar="FORM", help="Print one form instead: text, csv, json, html.")
     ] = None,
     folders: Annotated[bool, Option("--folders", help="A line for each folder in the text.")] = False,
+    sign: Annotated[
+        str, Option("--sign", metavar="KEY", help="Also proof.jsonl.gz, signed: file:, env:, keyring: key.")
+    ] = "",
+    customer: Annotated[
+        bool, Option("--customer", help="Instead: the page for the people whose mail it is.")
+    ] = False,
+    template_export: Annotated[
+        Path | None, Option("--template-export", metavar="DIR", help="Its template and words, to change.")
+    ] = None,
 ) -> int:
     """Write the report: report.html, .txt, .csv, .json and failures.csv.
 
     Example: migrator report -p acme --to /srv/reports/acme
     """
+    if customer or template_export is not None:
+        return _customer(project, to, as_, template_export)
     from migrator.cli.loading import open_ledger
+    from migrator.cli.signing import signing_key, write_proof
     from migrator.plan.project import load_project
     from migrator.plan.remedies import remedy_of
     from migrator.report.csv import failures_csv, to_csv
@@ -42,6 +54,7 @@ def command(
     from migrator.report.text import balance_words, to_text
 
     loaded = load_project(project)
+    key = signing_key(loaded.folder, sign) if sign else None
     with open_ledger(loaded) as ledger:
         summary = summarise(ledger, now=time.time(), title=loaded.folder.name, paths=True)
         forms: dict[Page, Callable[[], str]] = {
@@ -65,7 +78,31 @@ def command(
     texts = {names[page]: make() for page, make in forms.items()} | {"failures.csv": failures}
     for path in write_files(where, texts):
         print(path)
+    if key is not None:
+        write_proof(loaded, key, where)
     print(f"balance: {balance_words(summary.totals)}")
+    return 0
+
+
+def _customer(project: Path, to: Path | None, as_: Page | None, template: Path | None) -> int:
+    """`--customer`: index.html in DIR, or on the screen; `--template-export`: what it is made of."""
+    from migrator.cli.customer import draw_page, export_template, put_page
+    from migrator.errors import UserError
+    from migrator.plan.project import load_project
+
+    if template is not None:
+        for path in export_template(template):
+            print(path)
+        print("next: change them in the folder `customer` of the project, which is where they are looked for")
+        return 0
+    if as_ not in (None, Page.HTML):
+        raise UserError("--customer is a page: --as html prints it, without --as it is written to a file")
+    loaded = load_project(project)
+    text = draw_page(loaded, now=time.time())
+    if as_ is Page.HTML:
+        print(text)
+    else:
+        print(put_page(to or loaded.folder / "report" / "customer", text))
     return 0
 
 

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Engine, Select, func, select
@@ -42,15 +40,6 @@ from migrator.model import (
 
 _PART = 400
 _STREAM = 2_000
-
-
-@dataclass(frozen=True, slots=True)
-class FolderFates:
-    """items: (state, skip reason or error code) → how many of the folder's entries. number: of the folder in the ledger."""
-
-    number: int
-    row: FolderRow
-    items: dict[tuple[str, str], int]
 
 
 class Reading(Standing):
@@ -151,43 +140,9 @@ class Reading(Standing):
         query = self._in_folder(self._entries(job_id), folder_id)
         return self._stream(query.where(s.entry.c.state == state.value) if state else query)
 
-    @contextmanager
-    def fates(self, job_id: str) -> Iterator[tuple[list[FolderFates], Iterator[tuple[Any, ...]]]]:
-        """A job's folders with the counts of their entries, and its entries in the order of their keys, of one instant.
-
-        An entry: key, folder number, kind, class, size, received, Message-ID, fingerprint, state, why, target id, path
-        taken, when it was last written about. Streamed.
-        """
-        e = s.entry.c
-        number = self._job_number(job_id)
-        with self._reader.connect() as connection:
-            counts: dict[int, dict[tuple[str, str], int]] = {}
-            told = (
-                select(e.folder, e.state, e.why, func.count().label("items"))
-                .where(e.job == number)
-                .group_by(e.folder, e.state, e.why)
-            )
-            for row in connection.execute(told):
-                counts.setdefault(row.folder, {})[row.state, row.why] = row.items
-            rows = connection.execute(
-                select(s.folder).where(s.folder.c.job == number).order_by(s.folder.c.no)
-            ).all()
-            folders = [FolderFates(row.no, _folder_row(job_id, row), counts.get(row.no, {})) for row in rows]
-            wanted = (
-                e.key, e.folder, e.kind, e.item_class, e.size, e.received, e.message_id, e.fingerprint, e.state, e.why,
-                e.target_id, e.path_taken, e.updated,
-            )  # fmt: skip
-            query = select(*wanted).where(e.job == number).order_by(e.key)
-            streamed = connection.execution_options(yield_per=_STREAM).execute(query)
-            yield folders, (tuple(row) for row in streamed)
-
     def find_message(self, message_id: str) -> list[Entry]:
         """Every entry with this Message-ID, in any mailbox."""
-        return self.find_messages([message_id])
-
-    def find_messages(self, forms: Iterable[str]) -> list[Entry]:
-        """Every entry with one of these Message-IDs, in any mailbox; one walk through all entries."""
-        query = self._select_entries().where(s.entry.c.message_id.in_(sorted(set(forms))))
+        query = self._select_entries().where(s.entry.c.message_id == message_id)
         return list(self._stream(query))
 
     def runs(self) -> list[RunRow]:

@@ -22,6 +22,14 @@ def moment(epoch: float | None) -> str:
     return datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%d %H:%M:%S UTC") if epoch else ""
 
 
+def moment_iso(epoch: float) -> str:
+    """Epoch seconds → "2026-10-01T12:00:00Z"; what no calendar holds stays a number."""
+    try:
+        return datetime.fromtimestamp(int(epoch), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except (ValueError, OverflowError, OSError):
+        return str(int(epoch))
+
+
 def span(seconds: float) -> str:
     """3723 → "1 h 02 min"."""
     whole = max(0, round(seconds))
