@@ -21,33 +21,22 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path as FilePath
 from types import TracebackType
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from migrator import __version__
 from migrator.adapters.registry import connect_for
 from migrator.auth.secrets import SecretStore
 from migrator.engine import pool
 from migrator.engine import run as running
-from migrator.engine.canary import Sung, own_items, sing
 from migrator.engine.job import words_of
 from migrator.engine.routes import JSON, as_stream
-from migrator.engine.sampling import Confidence
+from migrator.engine.sampling import SAMPLE, Confidence
 from migrator.engine.stop import Stop, StoppableClock, SystemClock
-from migrator.engine.survey import MailboxSurvey, survey_mailbox
 from migrator.engine.tools import SameContent, Tools, error_of, map_by_rules
-from migrator.engine.undo import Undone, under_lease, undo_mailbox
-from migrator.engine.verify import (
-    SAMPLE,
-    Compare,
-    MailboxVerdict,
-    PropertyDifference,
-    verify_mailbox,
-)
 from migrator.errors import ItemError, MigratorError, RunError, UserError
 from migrator.events import Event, FoldersListed, JobFinished, JobStarted, Notice, RunFinished, RunStarted
 from migrator.interfaces import Client, Clock, Context, Emit, Finding, Secrets, Source, Target
 from migrator.ledger import Entry, Lease, Ledger
-from migrator.mapi.item import Message
 from migrator.model import (
     Checkpoint,
     FolderPath,
@@ -71,6 +60,13 @@ from migrator.wrappers.rate import Rate
 from migrator.wrappers.retry import Patience, RetryingSource, RetryingTarget
 from migrator.wrappers.throttle import ThrottledSource, ThrottledTarget
 from migrator.wrappers.trace import Trace, TracedSource, TracedTarget
+
+if TYPE_CHECKING:
+    from migrator.engine.canary import Sung
+    from migrator.engine.survey import MailboxSurvey
+    from migrator.engine.undo import Undone
+    from migrator.engine.verify import Compare, MailboxVerdict, PropertyDifference
+    from migrator.mapi.item import Message
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -382,6 +378,8 @@ def survey(
     interactive: bool = False,
 ) -> list[MailboxSurvey]:
     """What a run would do, for every job that was reached before a stop. The ledger is read if there is one."""
+    from migrator.engine.survey import MailboxSurvey, survey_mailbox
+
     stop = stop or Stop()
     now = (clock or SystemClock()).now
     with Room(project, emit, stop, clock=clock, secrets=secrets, interactive=interactive) as room:
@@ -574,6 +572,8 @@ def _ask(
 
 def _ask_with_own(room: Room, job: Job, target: Target, emit: Emit) -> list[Sung]:
     """Items of the source itself, one a kind, into their owner's target mailbox."""
+    from migrator.engine.canary import own_items, sing
+
     source = room.open_source(job)
     try:
         source.probe()
@@ -592,6 +592,8 @@ def _ask_with_own(room: Room, job: Job, target: Target, emit: Emit) -> list[Sung
 
 def _ask_with_made(job: Job, target: Target, before: Sequence[Sung], emit: Emit) -> list[Sung]:
     """Items made here as streams; of the kinds that some origin's stream is refused of, the same by JSON."""
+    from migrator.engine.canary import sing
+
     made = canary_items()
     found = sing(target, job.target.address, made, emit)
     refused = {sung.kind for sung in (*before, *found) if not sung.accepted} & target.traits.creates
@@ -630,6 +632,8 @@ def verify(
     sample: items that are compared by content: None for all, 0 for none, a number per mailbox, or as many of every folder
     and kind as a Confidence needs. keep: write what came of it by kind into the ledger, for the report.
     """
+    from migrator.engine.verify import MailboxVerdict, verify_mailbox
+
     stop = stop or Stop()
     now = (clock or SystemClock()).now
     compare = stream_compare()
@@ -810,6 +814,8 @@ def undo(
 
     Raises UserError(code="ledger_missing") where nothing was ever written.
     """
+    from migrator.engine.undo import Undone, under_lease, undo_mailbox
+
     stop = stop or Stop()
     now = (clock or SystemClock()).now
     if not project.ledger.exists():
@@ -912,6 +918,7 @@ def stream_compare() -> Compare:
 
     import pybase64
 
+    from migrator.engine.verify import PropertyDifference
     from migrator.mapi import fasttransfer
     from migrator.mapi.compare import compare as trees
 
@@ -961,12 +968,14 @@ NOT_PROMISED = frozenset(
 
 def same_content() -> SameContent:
     """Whether two item streams hold the same item, for items in doubt that nothing else tells apart."""
-    compare = stream_compare()
+    known: list[Compare] = []  # made when the first doubt arises
 
     def same(one: bytes, two: bytes) -> bool | None:
+        if not known:
+            known.append(stream_compare())
         try:
             return all(
-                difference.volatile or difference.name in NOT_PROMISED for difference in compare(one, two)
+                difference.volatile or difference.name in NOT_PROMISED for difference in known[0](one, two)
             )
         except MigratorError:
             return None

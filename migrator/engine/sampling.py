@@ -15,6 +15,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+SAMPLE = 100
+"""Items per mailbox that a verification looks into where nothing else is asked for."""
 _SLACK = 1e-9  # of sums of logarithms, so that 95 of 100 is not 96
 
 

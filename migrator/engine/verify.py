@@ -24,7 +24,7 @@ from hashlib import blake2b
 from typing import Any, Protocol
 
 from migrator.engine.job import refuse_blockers, words_of
-from migrator.engine.sampling import Confidence
+from migrator.engine.sampling import SAMPLE, Confidence
 from migrator.engine.tools import error_of
 from migrator.errors import ItemError, JobError, MigratorError
 from migrator.formats.fingerprint import bare_message_id
@@ -46,7 +46,6 @@ from migrator.model import (
 
 log = logging.getLogger(__name__)
 
-SAMPLE = 100
 EXPORT_ITEMS = 20
 EXPORT_OCTETS = 8 << 20
 DIFFERENCES_MOST = 10_000

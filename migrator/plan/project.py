@@ -268,7 +268,7 @@ Allowance = Literal["duplicate-target", "duplicate-source", "same-mailbox", "arc
 
 
 class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, defer_build=True)
 
 
 class _Limits(_Table):
@@ -390,7 +390,9 @@ class _Run(_Table):
 
 
 class _RunTable(_Run):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, populate_by_name=False)
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, populate_by_name=False, defer_build=True
+    )
 
     passname: Literal["prestage", "delta", "cutover"] | None = Field(default=None, alias="pass")
 
