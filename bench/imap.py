@@ -231,6 +231,7 @@ def _each(one: Callable[[tuple[str, str]], None], place: Place) -> None:
 
 def _run(command: list[str]) -> None:
     env = {**os.environ, "IMAP_PASSWORD": servers.PASSWORD, "PYTHONPATH": str(ROOT)}
+    env.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed program is compiled once
     done = subprocess.run(command, capture_output=True, text=True, env=env, check=False)
     if done.returncode:
         raise RuntimeError(f"{command[0]}: {done.returncode}: {done.stdout[-800:]} {done.stderr[-800:]}")
