@@ -602,7 +602,8 @@ class Ledger(Departing, Reading):
         ready = HELD.ready(list(wanted))
 
         def check(connection: Connection) -> None:
-            if not wanted <= {tuple(row) for row in fetch(connection, ready)}:
+            held = sum(connection.exec_driver_sql(sql, values).scalar_one() for sql, values in ready)
+            if held != len(wanted):
                 raise JobError(
                     "another process has taken over this mailbox",
                     code="lease_lost",

@@ -419,3 +419,24 @@ def test_a_folder_keeps_its_target_and_its_mark(ledger: Ledger, lease: Lease) ->
     assert (row.target_id, row.target_path, row.total) == ("t-inbox", ("Inbox",), 4)
     assert (row.mark, row.checkpoint) == (Checkpoint("test/1", "m0"), Checkpoint("test/1", "p2"))
     assert row.listed and row.skipped is SkipReason.FILTERED_FOLDER
+
+
+def test_no_write_looks_through_all_entries(ledger: Ledger, lease: Lease) -> None:
+    """What a write costs must not depend on what the ledger holds already."""
+    from migrator.ledger import statements
+
+    hot: list[tuple[str, tuple[object, ...]]] = []
+    hot += statements.KNOWN.ready([(1, b"k" * 16), (2, b"j" * 16), (3, b"i" * 16)])
+    hot += statements.HELD.ready([(1, 1), (2, 1)])
+    hot.append(statements.UNSETTLED._compiled)
+    hot.append(statements.ADVANCE._compiled)
+    hot.append(statements.FOLDER_NUMBER._compiled)
+    with sqlite3.connect(ledger._path) as raw:
+        for sql, values in hot:
+            plan = [row[3] for row in raw.execute("EXPLAIN QUERY PLAN " + sql, tuple(values))]
+            assert plan
+            assert not [
+                step
+                for step in plan
+                if step.split()[:2] in (["SCAN", "entry"], ["SCAN", "job"], ["SCAN", "folder"])
+            ], plan
