@@ -10,7 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from migrator.adapters import transport as transport_module
 from migrator.adapters.transport import (
+    FIRST_WRITE,
+    STEADY,
+    WRITE,
     AnswerLost,
     ConnectTimeout,
     NoSuchHost,
@@ -576,3 +580,41 @@ def test_many_threads_share_it(transport):
     assert wrong == []
     assert len(server.requests) == 160
     assert server.connections <= 8
+
+
+# ---- few words per request
+
+
+def test_a_small_request_goes_in_one_write(transport, monkeypatch):
+    writes: list[int] = []
+    send = socket.socket.send
+    monkeypatch.setattr(
+        socket.socket, "send", lambda sock, data: writes.append(len(data)) or send(sock, data)
+    )
+    with ScriptServer([ok(), ok()]) as server:
+        transport.request("POST", server.url, body=[b'{"Data":"', b"x" * 27_000, b'"}'])
+        assert len([size for size in writes if size > 1000]) == 1 and len(writes) <= 2  # the server's answer
+        transport.request("POST", server.url, body=[b"y" * (WRITE + FIRST_WRITE + 1)])
+    assert len(server.requests[1].body) == WRITE + FIRST_WRITE + 1
+
+
+def test_a_steady_connection_is_asked_no_more_until_it_disappoints(transport, monkeypatch):
+    asked: list[int] = []
+    monkeypatch.setattr(
+        transport_module,
+        "_readable",
+        lambda sock, plain=transport_module._readable: asked.append(1) or plain(sock),
+    )
+    clock = Clock()
+    monkeypatch.setattr(transport, "_clock", clock)
+    with ScriptServer([*[ok()] * (STEADY + 5), hang_up, *[ok()] * 3]) as server:
+        for _ in range(STEADY + 5):
+            transport.request("GET", server.url)
+        assert len(asked) == STEADY
+        clock.at += 1.0  # longer than a moment
+        with pytest.raises(AnswerLost):
+            transport.request("GET", server.url)
+        assert len(asked) == STEADY + 1
+        for _ in range(3):
+            transport.request("GET", server.url)
+    assert len(asked) == STEADY + 3  # the new connection, twice reused
