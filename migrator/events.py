@@ -78,6 +78,23 @@ class Waiting(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class EndpointDown(Event):
+    """An endpoint is taken for down: its mailboxes wait, or are not tried for now."""
+
+    endpoint: str
+    words: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointBack(Event):
+    """One that was taken for down answers again."""
+
+    endpoint: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
 class Settled(Event):
     """In-doubt items were looked for in the target."""
 

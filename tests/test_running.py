@@ -14,7 +14,16 @@ import pytest
 from migrator.adapters.memory import MemoryMailbox, store_named
 from migrator.engine.circuit import FIRST_PAUSE_S, IN_A_ROW, MOST_PAUSE_S, Circuits
 from migrator.errors import SourceDown
-from migrator.events import BatchSettled, Event, JobFinished, JobStarted, Notice, Waiting
+from migrator.events import (
+    BatchSettled,
+    EndpointBack,
+    EndpointDown,
+    Event,
+    JobFinished,
+    JobStarted,
+    Notice,
+    Waiting,
+)
 from migrator.ledger import Ledger
 from migrator.meter import Sent, sent, take
 from migrator.model import Job, Mailbox, State
@@ -324,6 +333,8 @@ def test_a_source_that_is_down_is_waited_for_and_the_others_go_on(tmp_path: Path
     assert shown[0].startswith("old1 does not answer since 2023-11-14 22:")
     assert "connection refused" in shown[0]
     assert any(e.text == "old1 answers again" for e in case.events if isinstance(e, Notice))
+    told = [(type(e).__name__, e.endpoint) for e in case.events if isinstance(e, EndpointDown | EndpointBack)]
+    assert told == [("EndpointDown", "old1"), ("EndpointBack", "old1")], "once each"
 
 
 def test_without_waiting_they_end_as_not_finished(tmp_path: Path) -> None:
@@ -336,6 +347,8 @@ def test_without_waiting_they_end_as_not_finished(tmp_path: Path) -> None:
     asked = sum(bool(source(case, n).calls["probe"]) for n in range(1, 12, 2))
     assert asked == IN_A_ROW, "a dead server is not asked for every mailbox"
     assert [code for _, code in broken].count("source_down") == 6 - IN_A_ROW
+    assert [e.endpoint for e in case.events if isinstance(e, EndpointDown)] == ["old1"]
+    assert not any(isinstance(e, EndpointBack) for e in case.events)
     for number in range(1, 12, 2):
         source(case, number).before = None
     assert case.run() == 0

@@ -77,8 +77,8 @@ class Circuits:
         self._lock = threading.Lock()
         self._circuits: dict[str, Circuit] = {}
 
-    def failed(self, endpoint: str, words: str) -> None:
-        """A job, or a knock, could not reach it."""
+    def failed(self, endpoint: str, words: str) -> bool:
+        """A job, or a knock, could not reach it. Returns whether it is taken for down from now on."""
         with self._lock:
             circuit = self._circuits.setdefault(endpoint, Circuit())
             now = self._clock.now()
@@ -92,6 +92,8 @@ class Circuits:
                 circuit.since = now
                 circuit.pause_s = FIRST_PAUSE_S if self.wait_s else TRY_AGAIN_S
                 circuit.next_knock = now + circuit.pause_s
+                return True
+            return False
 
     def worked(self, endpoint: str) -> bool:
         """It has answered. Returns whether it was down."""

@@ -20,6 +20,8 @@ from migrator.engine.tools import Tools, error_of
 from migrator.errors import JobError, MigratorError, RunError, UserError
 from migrator.events import (
     BatchSettled,
+    EndpointBack,
+    EndpointDown,
     Event,
     JobFinished,
     JobStarted,
@@ -325,7 +327,8 @@ class _Run:
         try:
             ended = self._attempt(job, lease)
             if ended.down:
-                self._circuits.failed(ended.down, ended.error)
+                if self._circuits.failed(ended.down, ended.error):
+                    tools.emit(EndpointDown(ended.down, ended.error, tools.clock.now()))
                 waits = self._circuits.wait_s and not tools.stop.requested and self._fatal is None
                 if waits and self._chooser.park(job, lease, ended):
                     self._tell_waiting(job, ended.down)
@@ -399,7 +402,7 @@ class _Run:
     def _answered(self, job: Job) -> None:
         for endpoint in (job.source.endpoint, job.target.endpoint):
             if self._circuits.worked(endpoint):
-                self._tools.emit(Notice("info", f"{endpoint} answers again"))
+                self._tell_back(endpoint)
 
     def _tell_waiting(self, job: Job, endpoint: str) -> None:
         circuit = self._circuits.down(endpoint)
@@ -452,7 +455,11 @@ class _Run:
                 return
             # It answers, be it with a refusal: that is the job's to tell.
         if self._circuits.worked(endpoint):
-            self._tools.emit(Notice("info", f"{endpoint} answers again"))
+            self._tell_back(endpoint)
+
+    def _tell_back(self, endpoint: str) -> None:
+        self._tools.emit(Notice("info", f"{endpoint} answers again"))
+        self._tools.emit(EndpointBack(endpoint, self._tools.clock.now()))
 
     def _end_parked(self, parked: Parked, *, interrupted: bool = False) -> None:
         ended = parked.ended
@@ -548,7 +555,8 @@ class Teller:
                 self._note(event)
             elif isinstance(event, BatchSettled):
                 for endpoint in self._endpoints.get(event.job, ()):
-                    self._circuits.worked(endpoint)
+                    if self._circuits.worked(endpoint):
+                        self._emit(EndpointBack(endpoint, event.at))
                 if event.job in self._waiting:
                     self._clear(event)
                 if not self.last_slice:

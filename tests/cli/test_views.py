@@ -16,6 +16,8 @@ from migrator.cli.progress import Board
 from migrator.errors import ItemError
 from migrator.events import (
     BatchSettled,
+    EndpointBack,
+    EndpointDown,
     Event,
     FolderFinished,
     FoldersListed,
@@ -65,6 +67,8 @@ STORY: list[Event] = [
     Waiting("", "new", "source_down", "gone", T + 12, T + 2),
     Settled("j1", ("In",), 2, 1),
     Notice("warning", "a notice " + NASTY),
+    EndpointDown("new", "gone " + NASTY, T + 2),
+    EndpointBack("new", T + 2),
     FolderFinished("j1", ("In",)),
     JobFinished("j2", "error", T + 3, error="it " + NASTY, code="quota_full", remedy="make room"),
     JobFinished("j1", "partial", T + 4),
