@@ -29,6 +29,7 @@ from migrator.auth.secrets import SecretStore
 from migrator.engine import pool
 from migrator.engine import run as running
 from migrator.engine.job import words_of
+from migrator.engine.rebuild import Rebuilt, rebuild_mailbox
 from migrator.engine.routes import JSON, as_stream
 from migrator.engine.sampling import SAMPLE, Confidence
 from migrator.engine.stop import Stop, StoppableClock, SystemClock
@@ -67,6 +68,7 @@ if TYPE_CHECKING:
     from migrator.engine.undo import Undone
     from migrator.engine.verify import Compare, MailboxVerdict, PropertyDifference
     from migrator.mapi.item import Message
+    from migrator.plan.difference import Glance
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -412,6 +414,41 @@ def survey(
             if ledger is not None:
                 ledger.close()
     return [found for found in results if found is not None]
+
+
+def glance(
+    project: ProjectLike,
+    jobs: Sequence[Job],
+    settings: RunSettings,
+    emit: Emit,
+    stop: Stop | None = None,
+    *,
+    clock: Clock | None = None,
+    secrets: Secrets | None = None,
+    interactive: bool = False,
+) -> list[Glance]:
+    """What the folder lists of the sources tell now, for every job that was reached before a stop: a few calls a mailbox."""
+    from migrator.engine.survey import glance as look
+    from migrator.plan.difference import Glance
+
+    stop = stop or Stop()
+    with Room(project, emit, stop, clock=clock, secrets=secrets, interactive=interactive) as room:
+        room.connect(jobs)
+
+        def one(job: Job) -> Glance:
+            try:
+                source = room.open_source(job)
+                try:
+                    return look(job, source)
+                finally:
+                    source.close()
+            except RunError:
+                raise
+            except Exception as error:  # noqa: BLE001 - one mailbox's trouble is its own, logged by _known
+                return Glance(job.id, error=words_of(_known(error)))
+
+        found = pool.each("glance", jobs, one, at_once=settings.mailboxes, stopped=lambda: stop.requested)
+    return [one for one in found if one is not None]
 
 
 # --------------------------------------------------------------------- check
@@ -860,6 +897,76 @@ def undo(
             ledger.finish_run(number, 0)
     never = [Undone(job) for job in jobs if job.id not in known_jobs]
     return [found for found in results if found is not None] + never
+
+
+# ------------------------------------------------------------------- rebuild
+
+
+def rebuild(
+    project: ProjectLike,
+    jobs: Sequence[Job],
+    settings: RunSettings,
+    emit: Emit,
+    stop: Stop | None = None,
+    *,
+    clock: Clock | None = None,
+    secrets: Secrets | None = None,
+    interactive: bool = False,
+) -> list[Rebuilt]:
+    """After the ledger was lost: write into a new one what the targets hold already, for every job reached before a stop."""
+    stop = stop or Stop()
+    now = (clock or SystemClock()).now
+    with (
+        Ledger.open(project.ledger, clock=clock or SystemClock()) as ledger,
+        Room(project, emit, stop, clock=clock, secrets=secrets, interactive=interactive) as room,
+    ):
+        room.connect(jobs)
+        number = ledger.start_run("rebuild", running.described(settings), __version__)
+        ledger.register(jobs)
+
+        def look(job: Job, lease: Lease) -> Rebuilt:
+            source = room.open_source(job)
+            try:
+                target = room.open_target(job)
+                try:
+                    return rebuild_mailbox(
+                        job,
+                        source,
+                        target,
+                        ledger,
+                        lease,
+                        settings,
+                        map_by_rules(project.folders),
+                        same=same_content(),
+                        as_stream=as_stream,
+                        stopped=lambda: stop.requested,
+                    )
+                finally:
+                    target.close()
+            finally:
+                source.close()
+
+        def one(job: Job) -> Rebuilt:
+            emit(JobStarted(job.id, job.source.address, job.target.address, now()))
+            try:
+                found = under_lease(
+                    job, ledger, number, lambda lease: look(job, lease), code="rebuilt", words=REBUILT
+                )
+            except RunError:
+                raise
+            except Exception as error:  # noqa: BLE001 - one mailbox's trouble is its own, logged by _known
+                known = _known(error)
+                found = Rebuilt(job, error=words_of(known), code=known.code, remedy=known.remedy)
+            state = "error" if found.error else "done"
+            emit(JobFinished(job.id, state, now(), found.error, found.code, found.remedy))
+            return found
+
+        results = pool.each("rebuild", jobs, one, at_once=settings.mailboxes, stopped=lambda: stop.requested)
+        ledger.finish_run(number, 0)
+    return [found for found in results if found is not None]
+
+
+REBUILT = "rebuilt from what is in the target; the next run goes on from there"
 
 
 # --------------------------------------------------------------------- parts

@@ -30,6 +30,7 @@ OURS = (
     "mailboxes.csv",
     ".gitignore",
     "ledger.sqlite",
+    "plan.json",
     "migrator.log",
     "lab",
     "report",

@@ -16,6 +16,7 @@ class Exit(IntEnum):
     MAILBOXES_OPEN = 4  # some mailboxes did not finish
     STOPPED = 5  # the run had to stop
     WINDOW_OVER = 6  # the time given with --stop-at has come; a scheduler starts it again
+    CHANGED = 7  # the source is not what the plan says, and --strict was given; nothing was sent
     INTERRUPTED = 130  # stopped by a person; all settled work is kept
 
 
@@ -26,6 +27,7 @@ MEANINGS: dict[Exit, str] = {
     Exit.MAILBOXES_OPEN: "some mailboxes did not finish",
     Exit.STOPPED: "the run had to stop",
     Exit.WINDOW_OVER: "its time was over (--stop-at); all settled work is kept",
+    Exit.CHANGED: "the source is not what the plan says (--strict); nothing was sent",
     Exit.INTERRUPTED: "interrupted; all settled work is kept",
 }
 

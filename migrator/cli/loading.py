@@ -45,8 +45,8 @@ def load(
     manifest = read_manifest(project.manifest, dialect=project.dialect, passwords=passwords)
     for value in manifest.secrets.values():
         redact.known(value)
-    plan = make_plan(project, manifest, allow=_split(allow))
-    jobs = choose(plan.jobs, only=_split(only), batches=_split(batches))
+    plan = make_plan(project, manifest, allow=split_words(allow))
+    jobs = choose(plan.jobs, only=split_words(only), batches=split_words(batches))
     return Loaded(replace(project, row_secrets=manifest.secrets), manifest, plan, tuple(jobs))
 
 
@@ -90,7 +90,7 @@ def settings_of(
                 problems.append(
                     f"--{name.rpartition('_')[0].removesuffix('_octets').replace('_', '-')}: {error}"
                 )
-    forces = _split(force)
+    forces = split_words(force)
     problems += [
         f"--force {name}: there is no such stop{did_you_mean(name, FORCES)} ({', '.join(FORCES)})"
         for name in forces
@@ -143,6 +143,6 @@ def open_ledger(project: Project, *, read_only: bool = True) -> Ledger:
     return Ledger.open(project.ledger, clock=SystemClock(), read_only=read_only)
 
 
-def _split(words: Sequence[str]) -> list[str]:
+def split_words(words: Sequence[str]) -> list[str]:
     """Options may be given again and again, or once with commas."""
     return [part.strip() for word in words for part in word.split(",") if part.strip()]

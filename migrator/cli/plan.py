@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from migrator.cli.loading import Loaded
     from migrator.engine.survey import FolderSurvey, MailboxSurvey
+    from migrator.plan.planfile import PlanFile
 
 
 def command(
@@ -41,10 +42,14 @@ def command(
     exclude: Exclude = [],  # noqa: B006
     details: Annotated[bool, Option("--folders", help="A line for each folder in the text.")] = False,
     as_: As = Form.TEXT,
+    out: Annotated[
+        Path | None, Option("--out", metavar="FILE", help="Not plan.json in the project folder.")
+    ] = None,
     allow: Allow = [],  # noqa: B006
     passwords_in_csv: PasswordsInCsv = False,
 ) -> int:
-    """Show what would be copied, skipped and why. Reads only, writes nowhere.
+    """Show what would be copied, skipped and why, and write it to plan.json.
+    Sources and targets are only read. `migrator run plan.json` does it.
 
     Example: migrator plan -p acme --only '*@sales.example' --as csv
     """
@@ -52,8 +57,10 @@ def command(
     from migrator.cli.console import CountView
     from migrator.cli.loading import interactive, load, settings_of
     from migrator.cli.logs import logging_to
+    from migrator.cli.planning import plan_made, where_to
     from migrator.cli.signals import stops
     from migrator.engine.stop import Stop
+    from migrator.plan.planfile import write_plan
 
     loaded = load(project, only=only, batches=batch, allow=allow, passwords=passwords_in_csv)
     settings = settings_of(
@@ -65,14 +72,26 @@ def command(
         surveys = assembly.survey(
             loaded.project, loaded.jobs, settings, view.emit, stop, interactive=interactive()
         )
+    made = plan_made(loaded, settings, surveys)
+    file = where_to(loaded, out)
+    write_plan(made, file)
     match as_:
         case Form.CSV:
             print(as_csv(surveys), end="")
         case Form.JSON:
             print(as_json(loaded, surveys))
         case Form.TEXT:
-            as_text(loaded, surveys, details)
+            as_text(loaded, surveys, made, details)
+            tell_file(file, made, project)
     return exit_code(surveys, stop.requested)
+
+
+def tell_file(file: Path, plan: PlanFile, project: Path) -> None:
+    from migrator.cli.console import shown
+
+    part = "" if plan.whole else ", of the mailboxes that were reached"
+    where = "" if project == Path() else f" -p {project}"
+    print(shown(f"wrote {file}{part}; next: migrator run{where} {file}"))
 
 
 def exit_code(surveys: Sequence[MailboxSurvey], stopped: bool) -> int:
@@ -221,7 +240,8 @@ def manifest_words(loaded: Loaded) -> str:
     )
 
 
-def as_text(loaded: Loaded, surveys: Sequence[MailboxSurvey], details: bool) -> None:
+def as_text(loaded: Loaded, surveys: Sequence[MailboxSurvey], plan: PlanFile, details: bool = False) -> None:
+    """plan: the same surveys as the document."""
     from migrator.cli.tables import cell, console, table
     from migrator.plan.folders import path_text
     from migrator.plan.remedies import skip_of
@@ -286,20 +306,76 @@ def as_text(loaded: Loaded, surveys: Sequence[MailboxSurvey], details: bool) -> 
         for reason, count in reasons.most_common():
             say(f"  {number(count)}  {skip_of(reason).title}")
     _paths_text(surveys, say)
+    for line in targets_words(plan):
+        say(line)
+    for line in warnings_words(plan):
+        say(line, "yellow")
     for survey in surveys:
-        for finding in survey.findings:
-            if finding.level in ("warning", "blocker"):
-                say(
-                    f"{survey.job.source.address}: {finding.text}"
-                    + (f" → {finding.remedy}" if finding.remedy else ""),
-                    "yellow",
-                )
         if survey.error:
             say(f"line {survey.job.line}: {survey.job.source.address}: {survey.error}", "red")
             if survey.remedy:
                 say(f"  → {survey.remedy}")
     screen.print()
-    say("Nothing was written. `--folders` shows every folder; next: migrator run")
+    say("Nothing was written to any mailbox. `migrator plan --folders` shows every folder.")
+
+
+def targets_words(plan: PlanFile) -> Iterator[str]:
+    """What is in the targets, and what they say of their room, licences and limits; what they do not say as well."""
+    from migrator.report.words import number, octets, plural
+
+    boxes = [box for box in plan.mailboxes if not box.error]
+    if not boxes:
+        return
+    there = [box.target_items for box in boxes if box.target_items is not None]
+    if there:
+        full = plural(sum(map(bool, there)), "mailbox", "mailboxes")
+        yield (
+            f"Already in the targets: {plural(sum(there), 'item')} in {full}"
+            if sum(there)
+            else "The targets are empty."
+        )
+    crossed = sum(len(box.collisions) for box in boxes)
+    if crossed:
+        yield f"{plural(crossed, 'folder')} would fall together with another and get a name of their own (see plan.json)"
+    limits = {(box.oversize.limit, box.oversize.words) for box in boxes}
+    for limit, words in sorted(limits, key=str):
+        yield (
+            f"Largest item that a target receives: {octets(limit)} ({words})" if limit else f"Limit: {words}"
+        )
+    known = [box.quota for box in boxes if box.quota.enough is not None]
+    if known:
+        short = sum(quota.enough is False for quota in known)
+        room = f", {number(short)} too little" if short else ""
+        yield f"Room in the targets: known of {number(len(known))} of {number(len(boxes))}{room}"
+    for why, remedy in sorted(
+        {(box.quota.why, box.quota.remedy) for box in boxes if box.quota.enough is None}
+    ):
+        yield f"Room: not known: {why or 'the target sets no limit'}" + (f" → {remedy}" if remedy else "")
+    licensed = Counter(box.licence.state for box in boxes)
+    if licensed["licensed"] or licensed["none"]:
+        yield f"Licences: {number(licensed['licensed'])} have one, {number(licensed['none'])} have none"
+    for why, remedy in sorted(
+        {(box.licence.why, box.licence.remedy) for box in boxes if not box.licence.state}
+    ):
+        yield f"Licences: not known: {why}" + (f" → {remedy}" if remedy else "")
+
+
+def warnings_words(plan: PlanFile, most: int = 3) -> Iterator[str]:
+    """Warnings and blockers; one line for what many mailboxes have in common."""
+    found: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    for box in plan.mailboxes:
+        for one in box.findings:
+            if one.level in ("warning", "blocker"):
+                found.setdefault((one.code or one.text, one.remedy), []).append(
+                    (box.source.address, one.text)
+                )
+    for (_, remedy), told in found.items():
+        for name, text in told[:most]:
+            yield f"{name}: {text.removeprefix(name + ': ')}"
+        if len(told) > most:
+            yield f"  and {len(told) - most:,} mailboxes more, see plan.json"
+        if remedy:
+            yield f"  → {remedy}"
 
 
 def _paths_text(surveys: Sequence[MailboxSurvey], say: Callable[[str, str], None]) -> None:

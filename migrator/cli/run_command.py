@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from migrator.cli.options import (
     AllowHidden,
@@ -31,14 +34,21 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from migrator.cli.loading import Loaded
+    from migrator.cli.planning import Ordered
+    from migrator.engine.stop import Stop
+    from migrator.interfaces import Emit
     from migrator.ledger import Ledger
     from migrator.report.summary import Counts, Summary
+    from migrator.settings import RunSettings
 
+
+log = logging.getLogger(__name__)
 
 DUPLICATES = "duplicates.csv"
 
 
 def command(
+    plan: Annotated[Path | None, typer.Argument(metavar="PLAN", show_default=False, hidden=True)] = None,
     project: Project = Path(),
     only: Only = [],  # noqa: B006 - typer reads the default, nobody changes it
     batch: Batch = [],  # noqa: B006
@@ -74,26 +84,41 @@ def command(
     page: Annotated[
         Path | None, Option("--page", metavar="DIR", help="Renew the customer page there.", hidden=True)
     ] = None,
+    strict: Annotated[
+        bool, Option("--strict", help="With a plan: stop where anything differs from it.", hidden=True)
+    ] = False,
     as_json: Annotated[bool, Option("--json", help="One event a line (docs/json-events.md).")] = False,
     quiet: Annotated[bool, Option("--quiet", "-q", help="Errors only.")] = False,
 ) -> int:
-    """Copy. The same command goes on after any stop.
-    More in docs/running.md: --not-before --stop-at --quiet-hours --time-zone --max-rate
-    --newest-first --wait-for-source --propagate-deletes --dedupe --processes --page
+    """Copy all, or what a PLAN of `migrator plan` says; again after any stop.
+    More in docs/running.md: --strict --not-before --stop-at --quiet-hours --page
+    --max-rate --newest-first --propagate-deletes --dedupe --processes ...
 
     Example: migrator run -p acme --batch pilot --pass prestage
     """
     from migrator import assembly
     from migrator.cli.beside import beside
     from migrator.cli.console import choose_view
+    from migrator.cli.exits import Exit
     from migrator.cli.loading import interactive, load, settings_of
     from migrator.cli.logs import logging_to
     from migrator.cli.plan import as_text, exit_code
+    from migrator.cli.planning import ordered, plan_made
     from migrator.cli.processes import Together
     from migrator.cli.signals import leave_now, stops
     from migrator.engine.stop import Stop
+    from migrator.errors import UserError
 
-    loaded = load(project, only=only, batches=batch, allow=allow, passwords=passwords_in_csv)
+    order = None
+    if plan is None:
+        if strict:
+            raise UserError("--strict is about a plan", remedy="name it: migrator run plan.json --strict")
+        loaded = load(project, only=only, batches=batch, allow=allow, passwords=passwords_in_csv)
+    else:
+        order = ordered(
+            plan, project, only=only, batches=batch, allow=allow, passwords=passwords_in_csv, passname=pass_
+        )
+        loaded = order.loaded
     settings = settings_of(
         loaded.project,
         passname=pass_,
@@ -124,6 +149,8 @@ def command(
         view,
         beside(loaded.project, view.emit, page=page, notify=not dry_run) as tell,
     ):
+        if order is not None and tell_changes(order, settings, view.emit, stop) and strict:
+            return Exit.CHANGED
         if dry_run and not as_json:
             surveys = assembly.survey(
                 loaded.project, loaded.jobs, settings, tell, stop, interactive=interactive()
@@ -134,13 +161,31 @@ def command(
             code = assembly.run(loaded.project, loaded.jobs, settings, tell, stop, interactive=interactive())
     if dry_run and not as_json:
         if not quiet:
-            as_text(loaded, surveys, details=False)
+            as_text(loaded, surveys, plan_made(loaded, settings, surveys))
         return exit_code(surveys, stop.requested)
     if not as_json:
         tell_end(loaded, code, took_s=time.time() - began, quiet=quiet)
     if stop.now:
         leave_now(code)
     return code
+
+
+def tell_changes(order: Ordered, settings: RunSettings, emit: Emit, stop: Stop) -> bool:
+    """What differs from the plan, as notices; returns whether anything does."""
+    from migrator import assembly
+    from migrator.cli.loading import interactive, settings_of
+    from migrator.cli.planning import difference_lines, differences
+    from migrator.events import Notice
+
+    now = settings_of(order.now.project, passname=settings.passname)
+    project, jobs = order.loaded.project, order.loaded.jobs
+    glances = assembly.glance(project, jobs, settings, emit, stop, interactive=interactive())
+    changed = differences(order, now, glances)
+    for line in difference_lines(changed, order.plan):
+        emit(Notice("warning" if changed else "info", line))
+    for one in changed:
+        log.warning("differs from the plan: %s", one)
+    return bool(changed)
 
 
 def tell_end(loaded: Loaded, code: int, *, took_s: float, quiet: bool) -> None:

@@ -327,7 +327,12 @@ def read_plan(path: Path) -> PlanFile:
             f"there is no plan {path}", code="plan_missing", remedy="`migrator plan` writes it"
         ) from None
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"cannot read the plan {path}: {error}", code="plan_unreadable") from None
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise UserError(
+            f"cannot read the plan {path}: {why}",
+            code="plan_unreadable",
+            remedy="a plan is a file that `migrator plan` wrote; a project folder is named with --project",
+        ) from None
     return loads(text, str(path))
 
 

@@ -263,6 +263,36 @@ CODES: Mapping[str, Remedy] = {
     "connection_closed": Remedy("the connection broke", _AGAIN, True),
     "dry_run": Remedy("nothing is written in a dry run", "Run without --dry-run."),
     # one mailbox
+    "quota_short": Remedy(
+        "not enough room in the target mailbox",
+        "Give it a larger plan or an archive (Set-Mailbox -ProhibitSendReceiveQuota up to the plan's most), or leave old items "
+        "out with --since.",
+    ),
+    "oversize": Remedy(
+        "items above what the target receives",
+        "Raise its limit before the run: Set-Mailbox -MaxReceiveSize 150MB -MaxSendSize 150MB. What is larger than 150 MB "
+        "has to be handed over as a file.",
+    ),
+    "no_licence": Remedy(
+        "no licence with Exchange Online",
+        "Assign one to the user: admin centre, Users, Active users, Licenses and apps. A shared mailbox needs none up to 50 GB.",
+    ),
+    "plan_changed": Remedy(
+        "the source is not what the plan says",
+        "Look at the differences. Make a new plan with `migrator plan`, or run without --strict.",
+    ),
+    "plan_missing": Remedy("there is no such plan", "Run `migrator plan`, which writes it."),
+    "plan_invalid": Remedy("the plan cannot be read", "Make a new one with `migrator plan`."),
+    "plan_unreadable": Remedy("the plan cannot be read", "Check the file and the rights to it."),
+    "plan_version": Remedy("the plan is of another version", "Make a new one with `migrator plan`."),
+    "plan_secret": Remedy(
+        "the plan holds a secret", "Make a new one with `migrator plan`, and change that secret."
+    ),
+    "plan_pass": Remedy("the plan is for another pass", "Make one with `migrator plan --pass NAME`."),
+    "plan_empty": Remedy("nothing of the plan is left to run", "Make a new one with `migrator plan`."),
+    "plan_unwritable": Remedy(
+        "the plan cannot be written", "Check the folder's rights and room, or name --out."
+    ),
     "quota_full": Remedy(
         "the target mailbox is full",
         "Give it a larger plan or an archive, or leave old items out with --since; then run again.",

@@ -56,7 +56,7 @@ def test_codes(error: BaseException, code: int) -> None:
 
 
 def test_the_table_of_codes_is_whole() -> None:
-    assert {int(code) for code in Exit} == {0, 2, 3, 4, 5, 6, 130}
+    assert {int(code) for code in Exit} == {0, 2, 3, 4, 5, 6, 7, 130}
     assert set(MEANINGS) == set(Exit)
 
 
