@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Engine, create_engine, event, inspect, text
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import NullPool, QueuePool
 
 from migrator.errors import RunError, UserError
 from migrator.ledger import schema
 
 BUSY_MS = 30_000
+POLL_S, POLL_MOST_S = 0.002, 0.02
+"""SQLite itself waits for another writer in steps of up to 100 ms; two processes that take turns lose most of theirs so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +80,24 @@ def _engine(path: Path, begin: str) -> Engine:
         # FULL: an acknowledged commit survives a power cut; group commit makes the fsyncs few.
         cursor.execute("PRAGMA synchronous=FULL")
         cursor.execute("PRAGMA foreign_keys=ON")
+        if begin == "IMMEDIATE":
+            cursor.execute("PRAGMA busy_timeout=0")  # `start` waits, in smaller steps
         cursor.close()
 
     @event.listens_for(engine, "begin")
     def start(connection: Any) -> None:
-        connection.exec_driver_sql(f"BEGIN {begin}")
+        patience = time.monotonic() + BUSY_MS / 1000
+        pause = POLL_S
+        while True:
+            try:
+                connection.exec_driver_sql(f"BEGIN {begin}")
+            except OperationalError as error:
+                if "locked" not in str(error.orig) or time.monotonic() > patience:
+                    raise
+                time.sleep(pause)
+                pause = min(POLL_MOST_S, pause * 1.2)
+            else:
+                return
 
     return engine
 
