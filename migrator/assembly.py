@@ -29,7 +29,6 @@ from migrator.auth.secrets import SecretStore
 from migrator.engine import pool
 from migrator.engine import run as running
 from migrator.engine.job import words_of
-from migrator.engine.rebuild import Rebuilt, rebuild_mailbox
 from migrator.engine.routes import JSON, as_stream
 from migrator.engine.sampling import SAMPLE, Confidence
 from migrator.engine.stop import Stop, StoppableClock, SystemClock
@@ -64,6 +63,7 @@ from migrator.wrappers.trace import Trace, TracedSource, TracedTarget
 
 if TYPE_CHECKING:
     from migrator.engine.canary import Sung
+    from migrator.engine.rebuild import Rebuilt
     from migrator.engine.survey import MailboxSurvey
     from migrator.engine.undo import Undone
     from migrator.engine.verify import Compare, MailboxVerdict, PropertyDifference
@@ -914,6 +914,9 @@ def rebuild(
     interactive: bool = False,
 ) -> list[Rebuilt]:
     """After the ledger was lost: write into a new one what the targets hold already, for every job reached before a stop."""
+    from migrator.engine.rebuild import Rebuilt, rebuild_mailbox
+    from migrator.engine.undo import under_lease
+
     stop = stop or Stop()
     now = (clock or SystemClock()).now
     with (

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from migrator.engine import pool
 from migrator.engine.decide import WAS_THERE
@@ -16,6 +17,8 @@ from migrator.errors import JobError, MigratorError
 from migrator.interfaces import Target
 from migrator.ledger import HEARTBEAT_S, Entry, FolderRow, Lease, Ledger
 from migrator.model import Folder, FolderPath, Job, State
+
+T = TypeVar("T")
 
 PART = 200
 CHANGED_MOST = 1000
@@ -131,8 +134,19 @@ def _keep(done: Undone, row: FolderRow, entry: Entry, why: str) -> None:
         done.kept.append(Kept(row.target_path, entry.message_id, entry.target_id, why))
 
 
-def under_lease(job: Job, ledger: Ledger, run: int, work: Callable[[Lease], Undone]) -> Undone:
-    """Claim the mailbox, keep the claim alive while `work` lasts, give it back. Raises JobError where another process has it."""
+def under_lease(
+    job: Job,
+    ledger: Ledger,
+    run: int,
+    work: Callable[[Lease], T],
+    *,
+    code: str = "undone",
+    words: str = "taken back by `migrator undo`",
+) -> T:
+    """Claim the mailbox, keep the claim alive while `work` lasts, give it back as stopped, with this code and words.
+
+    Raises JobError where another process has it.
+    """
     lease = ledger.claim(job.id, run)
     if lease is None:
         raise JobError(
@@ -147,7 +161,7 @@ def under_lease(job: Job, ledger: Ledger, run: int, work: Callable[[Lease], Undo
             ledger.heartbeat(lease)
 
     heart = pool.start("heartbeat", beat)
-    state, code, words = "stopped", "undone", "taken back by `migrator undo`"
+    state = "stopped"
     try:
         return work(lease)
     except MigratorError as error:

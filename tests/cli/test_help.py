@@ -71,6 +71,7 @@ def test_all_commands_of_the_journey_are_there() -> None:
         "keygen",
         "check-report",
         "undo",
+        "rebuild",
         "inspect",
         "diff",
         "lab",
