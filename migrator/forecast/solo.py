@@ -12,7 +12,7 @@ The windows slide, and a call counts until T after its end, so a window that is 
 call's length. In front of all that: sign-in, folder lists, and for the first folder what every folder needs.
 
 Where folders differ (many small items here, few large ones there) each is bound by its own: the sum of the slowest is more
-than the slowest of the sums. `uneven` keeps that ratio.
+than the slowest of the sums. `uneven` keeps that ratio, less what the reader's run ahead evens out.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ ENVELOPE = 200
 """Octets round an item's base64 in an import request: folder id and mode (learn.microsoft.com/graph/import-exchange-mailbox-item)."""
 OPENING_CALLS = 4
 """Of each side before the first folder: sign-in, probe, folder list."""
+AHEAD_ITEMS = 400
+"""The reader runs ahead by so many items at most: over folders that are smaller, what differs is evened out."""
 PRESENT_PAGE = 400
 """Items that a listing of a target folder tells in one request."""
 
@@ -99,6 +101,7 @@ def work_of(load: MailboxLoad, settings: RunSettings, limits: Limits, speeds: Sp
         _mean_s(wire, limits.upload_octets, limits.upload_window_s),
         _mean_s(items, limits.requests, limits.requests_window_s),
     )
+    apart = items / (items + filled * AHEAD_ITEMS) if items else 0.0
     calls = len(load.folders) * ensure + filled * mark + load.present / PRESENT_PAGE
     return Work(
         items=items,
@@ -110,7 +113,7 @@ def work_of(load: MailboxLoad, settings: RunSettings, limits: Limits, speeds: Sp
         opening_target=OPENING_CALLS + (ensure + mark if filled else 0.0),
         requests=items + calls + OPENING_CALLS,
         connections=connections,
-        uneven=slowest / whole if whole > 0 else 1.0,
+        uneven=1 + (slowest / whole - 1) * apart if whole > 0 else 1.0,
     )
 
 

@@ -104,20 +104,49 @@ def measured(base: Speeds, soundings: Sequence[Sounding]) -> Speeds:
 
 
 def _reading(base: Speeds, reads: Sequence[Sounding]) -> tuple[Speeds, str]:
-    """Split the time of exports into call, items and octets: what a small one took is the call, the rest is the load."""
+    """What an export costs per call, per item and per octet, fitted over all of them.
+
+    Few exports cannot tell three figures apart where they are alike, so what is known beforehand counts as a faint
+    measurement.
+    """
     content = sum(one.content for one in reads)
     listed = sum(one.listed for one in reads)
     items = sum(one.items for one in reads)
-    small = min(reads, key=lambda one: one.content)
-    large = max(reads, key=lambda one: one.content)
-    call = min(base.source_call_s, min(one.seconds / max(1, one.requests) for one in reads))
-    load_s = max(1e-4, large.seconds - call * max(1, large.requests))
-    item_s = min(base.source_item_s, 0.5 * load_s / max(1, large.items))
-    rate = large.content / max(1e-4, load_s - item_s * large.items)
-    if large.content < (256 << 10) or (large is small and large.items < 2):
-        rate = max(rate, base.source_octets_s)  # too little to tell a line's rate from
+    call, item, octet = _fitted(
+        [(float(max(1, one.requests)), float(one.items), float(one.content), one.seconds) for one in reads],
+        (base.source_call_s, base.source_item_s, 1 / base.source_octets_s),
+    )
     expansion = base.expansion
     if listed > (64 << 10):
         expansion = min(2.0, max(1.0, (content - base.item_octets * items) / listed))
-    found = replace(base, source_call_s=call, source_item_s=item_s, source_octets_s=rate, expansion=expansion)
+    found = replace(
+        base, source_call_s=call, source_item_s=item, source_octets_s=1 / octet, expansion=expansion
+    )
     return found, f"{items} items read at {content / max(1e-3, sum(o.seconds for o in reads)) / 1e6:.1f} MB/s"
+
+
+WEIGHTS = (0.3, 0.002, 0.002)
+"""Of what is known beforehand of call, item and octet: a call was timed by itself, the others are assumed."""
+LEAST = 0.05
+"""Of what was assumed: no cost is fitted to nothing."""
+
+
+def _fitted(
+    rows: Sequence[tuple[float, float, float, float]], assumed: tuple[float, float, float]
+) -> tuple[float, float, float]:
+    """Costs x with a·x near t, by relative least squares, none below LEAST of what was assumed (coordinate descent)."""
+    points = [(tuple(a / t for a in row[:3]), 1.0, 1.0) for row in rows if (t := max(1e-4, row[3]))]
+    for place, value in enumerate(assumed):
+        unit = tuple(1 / value if place == other else 0.0 for other in range(3))
+        points.append((unit, 1.0, WEIGHTS[place]))
+    found = list(assumed)
+    for _ in range(200):
+        for place in range(3):
+            top = bottom = 0.0
+            for unit, goal, weight in points:
+                rest = goal - sum(unit[other] * found[other] for other in range(3) if other != place)
+                top += weight * unit[place] * rest
+                bottom += weight * unit[place] ** 2
+            if bottom:
+                found[place] = max(LEAST * assumed[place], top / bottom)
+    return found[0], found[1], found[2]
