@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from migrator.model import Kind
 
 # The first that fits. Meeting requests and task requests lie in mail folders and are mail to their owner.
@@ -25,6 +27,7 @@ _KIND_OF_CLASS = (
 )
 
 
+@lru_cache(1024)  # a mailbox has few, and every listed item asks
 def kind_of_class(item_class: str) -> Kind:
     """The kind of an item by its message class, without regard to letter case. No class at all is mail (MS-OXCMSG 2.2.1.3)."""
     name = item_class.lower()

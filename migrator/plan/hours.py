@@ -72,6 +72,8 @@ class Hours:
         return f"{local:%a %Y-%m-%d %H:%M} {local.tzname() or f'{local:%z}'}{name}"
 
     def _quiet_until(self, now: float) -> datetime | None:
+        if not self.quiet:
+            return None
         found: datetime | None = None
         at = datetime.fromtimestamp(now, self.zone).astimezone(self.zone)
         for _ in range(8):  # spans that touch are one

@@ -61,6 +61,8 @@ def instant(text: str | None) -> datetime | None:
         return None
     try:
         at = datetime.fromisoformat(text.strip())
+        if at.tzinfo is UTC:  # as Exchange writes it
+            return at
         return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
     except (ValueError, OverflowError):
         return None
