@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,17 +15,24 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def beside(project: Project, emit: Emit, *, page: Path | None = None, notify: bool = True) -> Iterator[Emit]:
+def beside(
+    project: Project,
+    emit: Emit,
+    *,
+    page: Path | None = None,
+    notify: bool = True,
+    hurry: Callable[[], bool] = lambda: False,
+) -> Iterator[Emit]:
     """The emit to give to the run: it tells the view, and whoever else is to be told.
 
-    page: folder of the customer page. Raises UserError when that folder or the page's template cannot be used.
+    page: folder of the customer page. hurry: the end waits for no last message. Raises UserError when that folder or the page's template cannot be used.
     """
     with ExitStack() as stack:
         tell = emit
         if notify and project.notify.receivers:
             from migrator.cli.notify import open_notifier
 
-            notifier = stack.enter_context(open_notifier(project, emit))
+            notifier = stack.enter_context(open_notifier(project, emit, hurry=hurry))
 
             def tell(event: Event) -> None:
                 emit(event)

@@ -446,7 +446,7 @@ class _Receiver(_Table):
             f"{name}: {one!r} is no address"
             for name, addresses in (("sender", [self.sender]), ("to", self.to))
             for one in addresses
-            if one and not re.fullmatch(r"[^@\s<>,;\"]+@[^@\s<>,;\"]+", one)
+            if one and not re.fullmatch(r"[!#-'*+\-/-9=?A-Z^-~.]+@[A-Za-z0-9.-]+", one)
         ]
         if self.security == "none" and (self.username or self.secret):
             found.append("security: no password is sent without TLS; use starttls or tls")
