@@ -35,6 +35,8 @@ from migrator.engine.stop import Stop, StoppableClock, SystemClock
 from migrator.engine.tools import SameContent, Tools, error_of, map_by_rules
 from migrator.errors import ItemError, MigratorError, RunError, UserError
 from migrator.events import Event, FoldersListed, JobFinished, JobStarted, Notice, RunFinished, RunStarted
+from migrator.forecast.sounding import sound
+from migrator.forecast.speeds import Sounding
 from migrator.interfaces import Client, Clock, Context, Emit, Finding, Secrets, Source, Target
 from migrator.ledger import Entry, Lease, Ledger
 from migrator.model import (
@@ -56,7 +58,7 @@ from migrator.settings import Endpoint, RunSettings
 from migrator.wrappers.convert import Convert, ConvertingSource
 from migrator.wrappers.dryrun import DryRunTarget
 from migrator.wrappers.governor import Governor
-from migrator.wrappers.rate import Rate
+from migrator.wrappers.rate import Pace
 from migrator.wrappers.retry import Patience, RetryingSource, RetryingTarget
 from migrator.wrappers.throttle import ThrottledSource, ThrottledTarget
 from migrator.wrappers.trace import Trace, TracedSource, TracedTarget
@@ -108,10 +110,10 @@ class Room:
         hours: Hours | None = None,
         max_rate_octets_s: float = 0.0,
     ) -> None:
-        """hours: outside of which no call is made. max_rate_octets_s: cap on content, each way; 0 is none."""
+        """hours: outside of which no call is made. max_rate_octets_s: cap on the line, each way; 0 is none."""
         self._hours = hours
-        self._up = Rate(max_rate_octets_s) if max_rate_octets_s else None
-        self._down = Rate(max_rate_octets_s) if max_rate_octets_s else None
+        # Not the stoppable clock: what is in flight at a stop is settled at this pace too.
+        self._pace = Pace(max_rate_octets_s, clock or SystemClock()) if max_rate_octets_s else None
         self._project = project
         self._emit = emit
         self._stop = stop
@@ -186,6 +188,11 @@ class Room:
         finally:
             box.close()
 
+    def bare(self, job: Job) -> tuple[Source, Target]:
+        """Both sides of a job, undressed, to read from: what they take is to be measured, not what we wait."""
+        target = DryRunTarget(self._client(job.target.endpoint).target(job.target))
+        return self._client(job.source.endpoint).source(job.source), target
+
     def look_at_target(self, job: Job) -> Target:
         """The target for those who only read."""
         return DryRunTarget(self.open_target(job))
@@ -210,7 +217,7 @@ class Room:
             client = self._clients.get(name)
             if client is None:
                 endpoint = self.endpoint(name)
-                context = Context(self.clock, self._secrets, self._emit, self._interactive)
+                context = Context(self.clock, self._secrets, self._emit, self._interactive, self._pace)
                 client = self._clients[name] = connect_for(endpoint.kind)(endpoint, context)
             return client
 
@@ -225,8 +232,6 @@ class Room:
                     emit=self._emit,
                     stopped=lambda: self._stop.requested,
                     closed=self._closed if self._hours is not None else None,
-                    up=self._up,
-                    down=self._down,
                 )
             return governor
 
@@ -363,6 +368,51 @@ def _dry_run(
         code = running.DONE
     emit(RunFinished(0, code, now()))
     return code
+
+
+# -------------------------------------------------------------------- forecast
+
+
+def sound_out(
+    project: ProjectLike,
+    jobs: Sequence[Job],
+    emit: Emit,
+    stop: Stop | None = None,
+    *,
+    mailboxes: int = 3,
+    clock: Clock | None = None,
+    secrets: Secrets | None = None,
+    interactive: bool = False,
+) -> dict[tuple[str, str], list[Sounding]]:
+    """How quick each pair of endpoints is, by reading a little from some of its mailboxes. Nothing is written.
+
+    A pair of which no mailbox could be read is left out, with a warning that says why.
+    """
+    stop = stop or Stop()
+    found: dict[tuple[str, str], list[Sounding]] = {}
+    with Room(project, emit, stop, clock=clock, secrets=secrets, interactive=interactive) as room:
+        room.connect(jobs)
+        for pair in dict.fromkeys((job.source.endpoint, job.target.endpoint) for job in jobs):
+            theirs = [job for job in jobs if (job.source.endpoint, job.target.endpoint) == pair]
+            soundings: list[Sounding] = []
+            why = ""
+            # Spread over the manifest: neighbours in it tend to be alike.
+            for job in theirs[:: max(1, len(theirs) // (2 * mailboxes))][: 2 * mailboxes]:
+                if stop.requested or sum(one.what == "page" for one in soundings) >= mailboxes:
+                    break
+                source, target = room.bare(job)
+                try:
+                    soundings += sound(source, target, room.clock)
+                except Exception as error:  # noqa: BLE001 - another mailbox may tell
+                    why = _known(error).message
+                finally:
+                    source.close()
+                    target.close()
+            if soundings:
+                found[pair] = soundings
+            elif why:
+                emit(Notice("warning", f"{pair[0]} → {pair[1]}: no probe of its speed: {why}"))
+    return found
 
 
 # -------------------------------------------------------------------- survey

@@ -124,6 +124,33 @@ class RunFinished(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class ForecastUpdated(Event):
+    """When all will be done, by what was measured so far. Epoch seconds; None: not within the hours of this run.
+
+    deadline: None where none was given. late: mailboxes that more likely than not miss it. binds: see `forecast.outlook`.
+    """
+
+    p50: float | None
+    p90: float | None
+    deadline: float | None
+    late: int
+    binds: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class ForecastSlipping(Event):
+    """The deadline will more likely than not be missed. Told once, and again only after it was in reach in between."""
+
+    p50: float | None
+    p90: float | None
+    deadline: float
+    late: int
+    words: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
 class Notice(Event):
     """level: "info", "warning", "error"."""
 

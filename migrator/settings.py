@@ -78,3 +78,4 @@ class RunSettings:
     stop_at: str = ""
     quiet_hours: tuple[str, ...] = ()
     time_zone: str = ""
+    deadline: str = ""  # by when it should be done, as `not_before`; told when the forecast slips past it

@@ -13,7 +13,7 @@ from migrator.errors import UserError
 from migrator.ledger import Ledger
 from migrator.model import Job
 from migrator.plan.filters import parse_date, pattern_problem
-from migrator.plan.hours import hours_of, parse_duration_s, parse_rate
+from migrator.plan.hours import deadline_of, hours_of, parse_duration_s, parse_rate
 from migrator.plan.manifest import Manifest, read_manifest
 from migrator.plan.planner import Plan, choose, make_plan
 from migrator.plan.project import FORCES, Project, did_you_mean, load_project
@@ -118,6 +118,7 @@ def settings_of(
             time_zone=settings.time_zone,
             now=now,
         )
+        deadline_of(settings.deadline, settings.time_zone, now)
     except ValueError as error:
         raise UserError("the hours to work in are wrong", problems=[str(error)]) from None
     if settings.since and settings.until and settings.since >= settings.until:

@@ -70,6 +70,10 @@ WaitForSource = Annotated[
 NewestFirst = Annotated[
     bool, Option("--newest-first", help="Everybody's last 90 days first, then the rest.", hidden=True)
 ]
+Deadline = Annotated[
+    str | None,
+    Option("--deadline", metavar="WHEN", help="Tell when it will not be done by then: 'Mon 06:00'.", hidden=True),
+]
 AllowHidden = Annotated[list[str], Option("--allow", metavar="NAME", help="As for plan.", hidden=True)]
 PasswordsHidden = Annotated[bool, Option("--passwords-in-csv", help="As for plan.", hidden=True)]
 Folders = Annotated[

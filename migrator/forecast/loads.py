@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Protocol
 
-from migrator.model import FolderPath, Job, Role, SkipReason
+from migrator.model import FolderPath, Job, Role
+from migrator.plan.planfile import Bins, PlannedMailbox
 
 ITEM_OCTETS = 64 << 10
 """An item's size where only a total is known."""
@@ -67,62 +67,30 @@ class MailboxLoad:
         return sum(folder.octets for folder in self.folders)
 
 
-class _Bins(Protocol):
-    @property
-    def bounds(self) -> Sequence[int]: ...
-    @property
-    def items(self) -> Sequence[int]: ...
-    @property
-    def octets(self) -> Sequence[int]: ...
-
-
-class SurveyedFolder(Protocol):
-    """A folder of a plan or of a survey."""
-
-    @property
-    def path(self) -> FolderPath: ...
-    @property
-    def to_copy(self) -> int: ...
-    @property
-    def to_update(self) -> int: ...
-    @property
-    def octets_to_copy(self) -> int: ...
-    @property
-    def unsized(self) -> int: ...
-    @property
-    def oldest(self) -> datetime | None: ...
-    @property
-    def newest(self) -> datetime | None: ...
-
-
-def load_of(
-    job: Job,
-    folders: Iterable[SurveyedFolder],
-    *,
-    now: datetime,
-    ages: _Bins | None = None,
-    error: str = "",
-) -> MailboxLoad:
-    """From what a plan or a survey counted. ages: of what is to be copied, in days; else guessed from oldest and newest."""
-    taken = [one for one in folders if _left_out(one) is None]
+def load_of(planned: PlannedMailbox, now: datetime) -> MailboxLoad:
+    """From a plan, be it read from its file or made from a survey a moment ago."""
+    taken = [one for one in planned.folders if one.left_out is None]
     parts = tuple(
         FolderLoad(
             one.path,
             one.to_copy + one.to_update,
             one.octets_to_copy + min(one.unsized, one.to_copy) * ITEM_OCTETS,
-            getattr(one, "role", None),
+            one.role,
         )
         for one in taken
     )
-    present = sum(getattr(one, "target_items", None) or 0 for one in taken if one.to_copy)
-    load = MailboxLoad(
-        job.id, job.source.address, job.line, job.source.endpoint, job.target.endpoint, parts, present=present
+    return MailboxLoad(
+        planned.id,
+        planned.source.address,
+        planned.line,
+        planned.source.endpoint,
+        planned.target.endpoint,
+        parts,
+        ages=_ages(planned.ages_to_copy, planned.oldest, now),
+        present=sum(one.target_items or 0 for one in taken if one.to_copy),
+        begun=any(one.known for one in taken),
+        unknown=planned.error if not any(one.items for one in parts) else "",
     )
-    if ages is not None and any(ages.items):
-        load = replace(load, ages=_from_bins(ages, _oldest_days(taken, now)))
-    else:
-        load = replace(load, ages=_guessed_ages(taken, now))
-    return replace(load, unknown=error) if error and not load.items else load
 
 
 def plain(
@@ -203,35 +171,14 @@ def _part(load: MailboxLoad, items: float, octets: float) -> MailboxLoad:
     return replace(load, folders=parts, ages=())
 
 
-def _left_out(folder: SurveyedFolder) -> SkipReason | None:
-    left: SkipReason | None = getattr(folder, "left_out", None) or getattr(folder, "folder_skipped", None)
-    return left
-
-
-def _days(moment: datetime, now: datetime) -> float:
-    return max(0.0, (now - moment).total_seconds() / 86_400)
-
-
-def _oldest_days(folders: Iterable[SurveyedFolder], now: datetime) -> float:
-    return max((_days(one.oldest, now) for one in folders if one.oldest is not None), default=0.0)
-
-
-def _from_bins(bins: _Bins, oldest: float) -> tuple[AgeBin, ...]:
-    ends = [*bins.bounds, max(oldest, bins.bounds[-1] * 1.5)]
+def _ages(bins: Bins, oldest: datetime | None, now: datetime) -> tuple[AgeBin, ...]:
     starts = [0, *bins.bounds]
+    oldest_days = max(0.0, (now - oldest).total_seconds() / 86_400) if oldest is not None else 0.0
+    ends = [*bins.bounds, max(oldest_days, bins.bounds[-1] * 1.5)]
     return tuple(
         AgeBin(start, end, items, octets)
         for start, end, items, octets in zip(starts, ends, bins.items, bins.octets, strict=True)
         if items or octets
-    )
-
-
-def _guessed_ages(folders: Iterable[SurveyedFolder], now: datetime) -> tuple[AgeBin, ...]:
-    """Evenly between a folder's oldest and newest item: all that a survey without ages can tell."""
-    return tuple(
-        AgeBin(_days(one.newest, now), _days(one.oldest, now), one.to_copy, one.octets_to_copy)
-        for one in folders
-        if one.oldest is not None and one.newest is not None and one.to_copy
     )
 
 

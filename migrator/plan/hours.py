@@ -122,6 +122,11 @@ def hours_of(
     return Hours(begin, end, quiet, zone, time_zone)
 
 
+def deadline_of(text: str, time_zone: str, now: datetime) -> float | None:
+    """Epoch seconds of a deadline, None for "". It may have passed: late is not wrong. Raises ValueError."""
+    return parse_moment(text, zone_of(time_zone), now).timestamp() if text else None
+
+
 def zone_of(name: str) -> tzinfo | None:
     """None for "", the machine's own. Raises ValueError."""
     if not name:

@@ -366,6 +366,7 @@ class _Run(_Table):
     stop_at: Moment | None = None
     quiet_hours: list[QuietHours] | None = None
     time_zone: Zone | None = None
+    deadline: Moment | None = None
 
     def given(self) -> dict[str, Any]:
         """What the file says, under the names of RunSettings."""
