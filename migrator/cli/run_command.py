@@ -99,7 +99,7 @@ def command(
     from migrator import assembly
     from migrator.cli.beside import beside
     from migrator.cli.console import choose_view
-    from migrator.cli.exits import Exit
+    from migrator.cli.exits import MEANINGS, Exit
     from migrator.cli.loading import interactive, load, settings_of
     from migrator.cli.logs import logging_to
     from migrator.cli.plan import as_text, exit_code
@@ -108,6 +108,8 @@ def command(
     from migrator.cli.signals import leave_now, stops
     from migrator.engine.stop import Stop
     from migrator.errors import UserError
+    from migrator.events import Notice
+    from migrator.plan.remedies import remedy_of
 
     order = None
     if plan is None:
@@ -147,9 +149,12 @@ def command(
         logging_to(loaded.project.folder),
         stops(stop),
         view,
-        beside(loaded.project, view.emit, page=page, notify=not dry_run) as tell,
+        beside(loaded.project, view.emit, page=page, notify=not dry_run, hurry=lambda: stop.now) as tell,
     ):
         if order is not None and tell_changes(order, settings, view.emit, stop) and strict:
+            view.emit(Notice("error", f"stopped by --strict. {remedy_of('plan_changed').todo}"))
+            if not as_json:
+                print(f"exit code {Exit.CHANGED}: {MEANINGS[Exit.CHANGED]}")
             return Exit.CHANGED
         if dry_run and not as_json:
             surveys = assembly.survey(

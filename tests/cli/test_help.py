@@ -70,6 +70,7 @@ def test_all_commands_of_the_journey_are_there() -> None:
         "find",
         "keygen",
         "check-report",
+        "notify",
         "undo",
         "rebuild",
         "inspect",
