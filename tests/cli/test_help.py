@@ -62,6 +62,7 @@ def test_all_commands_of_the_journey_are_there() -> None:
         "init",
         "check",
         "plan",
+        "forecast",
         "run",
         "status",
         "errors",
