@@ -201,9 +201,15 @@ CODES: Mapping[str, Remedy] = {
     "ErrorMessageSizeExceeded": Remedy(
         "larger than the server takes", "Raise the message size limit there and run with --retry-failed."
     ),
-    "ErrorServerBusy": Remedy("the server was busy", "Run again at a quieter hour.", True),
+    "ErrorServerBusy": Remedy(
+        "the server was busy",
+        "Run again at a quieter hour, or with fewer mailboxes at once (--mailboxes).",
+        True,
+    ),
     "ApplicationThrottled": Remedy(
-        "the service asked to slow down for too long", "Run again at a quieter hour.", True
+        "the service asked to slow down for too long",
+        "Run again at a quieter hour, or with fewer mailboxes at once (--mailboxes).",
+        True,
     ),
     "format": Remedy(
         "the source could not give it in a form that the target takes",
@@ -372,10 +378,12 @@ CODES: Mapping[str, Remedy] = {
         "the mailbox is switched off", "Enable it, or take the row out of the manifest."
     ),
     "password_expired": Remedy(
-        "the password has run out", "Set a new one and put it where the reference points."
+        "the password has run out",
+        "Set a new one at the server, and put it where the reference points (variable, keyring or file).",
     ),
     "secret_expired": Remedy(
-        "the client secret has run out", "Make a new one and put it where the reference points."
+        "the client secret has run out",
+        "Make a new one (Entra admin centre, App registrations, Certificates & secrets) and put it where the reference points.",
     ),
     "no_login": Remedy("no user name is given", "Fill username of the endpoint, or source_login of the row."),
     "no_secret": Remedy("no password is given", "Fill secret of the endpoint, or source_secret of the row."),
@@ -450,12 +458,16 @@ CODES: Mapping[str, Remedy] = {
         "user name or password is wrong", "Mend the secret behind the endpoint's reference."
     ),
     "certificate_expired": Remedy(
-        "the certificate has run out", "Make a new one and add it to the app registration."
+        "the certificate has run out",
+        "Make a new one and add it to the app: Entra admin centre, App registrations, Certificates & secrets.",
     ),
-    "certificate_unreadable": Remedy("the certificate cannot be read", "Give a PEM with its key, or a PFX."),
+    "certificate_unreadable": Remedy(
+        "the certificate cannot be read",
+        "Let certificate of the endpoint point to a PEM with its key, or to a PFX.",
+    ),
     "consent_missing": Remedy(
         "the app lacks a permission",
-        "Grant MailboxItem.ImportExport.All and MailboxFolder.ReadWrite.All, with admin consent.",
+        "Grant MailboxItem.ImportExport.All and MailboxFolder.ReadWrite.All, with admin consent: Entra admin centre, App registrations, API permissions.",
     ),
     "api_missing": Remedy(
         "this service does not have what is needed", "Check the endpoint's URL and the tenant's cloud."
@@ -479,7 +491,8 @@ CODES: Mapping[str, Remedy] = {
     ),
     "unknown_kind": Remedy("no such kind of endpoint", "Mend kind of the endpoint in the project file."),
     "ledger_newer": Remedy(
-        "the ledger is of a newer version", "Update migrator, or use the copy that wrote it."
+        "the ledger is of a newer version",
+        "Update this program (pip install -U migrator), or use the copy that wrote the ledger.",
     ),
     "ledger_older": Remedy(
         "the ledger is of an older version", "Run `migrator run` once: it updates the ledger."
@@ -500,6 +513,26 @@ CODES: Mapping[str, Remedy] = {
     ),
     "run_error": Remedy("the run had to stop", _AGAIN, True),
     "error": Remedy("an error", "Look at the message beside it."),
+    "user_error": Remedy(
+        "something that was given is wrong",
+        "Mend what the message names; `migrator COMMAND --help` has an example.",
+    ),
+    "ews_error": Remedy(
+        "the source server refused it",
+        "Look at the server's words in the message; then run with --retry-failed.",
+    ),
+    "unwritable": Remedy("a file cannot be written", "Check the folder's rights and the room on its disk."),
+    "manifest_unreadable": Remedy("the manifest cannot be read", "Check the file's name, rights and form."),
+    "project_unreadable": Remedy("the project file cannot be read", "Check the file's name and rights."),
+    "template_invalid": Remedy(
+        "the page's template is wrong", "Mend the template at the place that the message names."
+    ),
+    "wording_unknown": Remedy(
+        "the wording has unknown words", "Mend the file at the place that the message names."
+    ),
+    "proof_unreadable": Remedy(
+        "the signed report cannot be read", "Give the folder that `migrator report --sign` wrote."
+    ),
 }
 
 _HTTP: Mapping[str, Remedy] = {
@@ -513,7 +546,11 @@ _HTTP: Mapping[str, Remedy] = {
     ),
     "http_404": Remedy("the server does not know it", "Check the address and the endpoint's url."),
     "http_413": Remedy("larger than the server takes", "Lower batch_octets, or raise the server's limit."),
-    "http_429": Remedy("the server asked to slow down for too long", "Run again at a quieter hour.", True),
+    "http_429": Remedy(
+        "the server asked to slow down for too long",
+        "Run again at a quieter hour, or with fewer mailboxes at once (--mailboxes).",
+        True,
+    ),
 }
 _UNKNOWN = Remedy("not known here", "Look at the message beside it; run with --retry-failed after a cure.")
 _SERVER = Remedy("trouble at the server", _AGAIN, True)

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from migrator.adapters.memory import MemoryMailbox, open_box
 from migrator.engine.canary import FOLDER, sing
+from migrator.engine.planned import planned
 from migrator.engine.survey import MailboxSurvey, survey_mailbox, totals
 from migrator.engine.tools import map_by_rules
 from migrator.engine.verify import MailboxVerdict, PropertyDifference, verify_mailbox
-from migrator.errors import InDoubt, ItemError, JobError
+from migrator.errors import InDoubt, ItemError, JobError, Transient
 from migrator.events import Event, Notice
 from migrator.formats.content import MemoryContent
-from migrator.interfaces import Target
+from migrator.interfaces import Standing, Target
 from migrator.ledger import Ledger
 from migrator.model import Flag, Format, Item, Kind, Role, SkipReason
 from migrator.settings import RunSettings
@@ -92,6 +94,56 @@ def test_a_survey_that_meets_trouble_tells_it_and_what_it_saw(world: World) -> N
     found = survey(world)
     assert (found.code, found.remedy) == ("denied", "grant it")
     assert [folder.path for folder in found.folders] == [("Inbox",)]
+
+
+def test_a_survey_becomes_a_plan(world: World) -> None:
+    samples = mails(6)
+    fill(world.source(), samples)
+    fill(world.source(), [replace(mails(1)[0], kind=Kind.TASK, path=("Tasks",))])
+    world.source().add_folder(("inbox ",))  # the target has one of this name
+    limit = sorted(len(sample.mime()) for sample in samples)[-2]
+    world.target().standing = Standing(
+        quota_octets=1000, used_octets=10, quota_why="", licence="none", licence_why="no plan",
+        receive_octets=limit, receive_by="service",
+    )  # fmt: skip
+    fill(world.target(), mails(2, start=70))
+    moment = samples[-1].received + timedelta(days=10)
+    found = survey_mailbox(
+        world.jobs[0], open_box(world.source()), DryRunTarget(open_box(world.target())), None, RunSettings(),
+        map_by_rules(), now=moment,
+    )  # fmt: skip
+    box = planned(found)
+    assert (box.items, box.to_copy, sum(box.sizes.items), sum(box.ages_to_copy.items)) == (7, 7, 7, 7)
+    assert (box.target_items, box.oversize.items, box.oversize.told_by) == (2, 1, "service")
+    assert box.quota.enough is False
+    assert {one.code for one in box.findings if one.level == "warning"} == {
+        "oversize",
+        "quota_short",
+        "no_licence",
+    }
+    assert all(one.remedy for one in box.findings)
+    assert [(clash.path, clash.other) for clash in box.collisions] == [(("inbox ",), None)]
+    assert (box.kinds, box.unsupported) == ({Kind.MAIL: 6, Kind.TASK: 1}, {})
+    # The state is of the items, not of the order in which a server lists them.
+    again = planned(survey(world))
+    assert again.source_state == box.source_state
+    changed = world.source().items(("Inbox",))[0].ref
+    world.source().change(changed.id, seen=not changed.seen)
+    assert planned(survey(world)).source_state != box.source_state
+
+
+def test_what_the_target_cannot_tell_does_not_spoil_a_plan(world: World) -> None:
+    fill(world.source(), mails(2))
+
+    def before(verb: str, detail: object) -> None:
+        if verb == "standing":
+            raise Transient("busy", code="busy")
+
+    world.target().before = before
+    box = planned(survey(world))
+    assert not box.error
+    assert (box.to_copy, box.quota.enough, box.oversize.limit) == (2, None, None)
+    assert "busy" in box.quota.why
 
 
 # --- verify

@@ -217,3 +217,41 @@ def test_dates_as_typed() -> None:
     for wrong in ("yesterday", "2024-13-01", "", "99999w"):
         with pytest.raises(ValueError, match="is not a date"):
             parse_date(wrong, now=now)
+
+
+def test_folders_that_would_fall_together_are_told_with_the_other() -> None:
+    folders = [
+        folder("Posteingang", role=Role.INBOX),
+        folder("Zweiter Eingang", role=Role.INBOX),
+        folder("Sales"),
+        folder("SALES"),
+        folder("sales "),
+        folder("a\x01b"),
+        folder("a\x02b"),
+        folder("Inbox"),
+        folder("Inbox", "Below"),
+    ]
+    places = map_folders(folders, reserved=("Inbox",))
+    clashes = {one.path: clash for one in folders if (clash := places[one.id].clash) is not None}
+    assert {path: (clash.other, clash.why) for path, clash in clashes.items()} == {
+        ("Zweiter Eingang",): (
+            ("Posteingang",),
+            "both claim to be the folder inbox: this one goes by its name",
+        ),
+        ("Sales",): (("SALES",), "the names differ in letter case alone"),
+        ("sales ",): (
+            ("SALES",),
+            "the names differ in blanks or in how an accent is written alone",
+        ),
+        ("a\x02b",): (
+            ("a\x01b",),
+            "the names are the same after what the target does not take was replaced",
+        ),
+        ("Inbox",): (None, "the target's own folder has this name"),
+    }
+    assert (
+        len(
+            {(place.role, tuple(name.casefold().strip() for name in place.path)) for place in places.values()}
+        )
+        == 9
+    )
