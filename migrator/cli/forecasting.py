@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING
 from migrator.errors import UserError
 
 if TYPE_CHECKING:
-    from migrator.engine.survey import MailboxSurvey
     from migrator.forecast.loads import MailboxLoad
     from migrator.forecast.outlook import Outlook
     from migrator.forecast.speeds import Speeds
     from migrator.model import Job
-    from migrator.plan.planfile import PlannedMailbox
+    from migrator.plan.planfile import PlanFile, PlannedMailbox
     from migrator.plan.project import Project
     from migrator.settings import RunSettings
 
@@ -180,15 +179,18 @@ def _sounded(project: Project, jobs: Sequence[Job]) -> tuple[dict[tuple[str, str
     return speeds, words or ("speeds: assumed, no probe was possible",)
 
 
-def of_surveys(surveys: Sequence[MailboxSurvey], project: Project, settings: RunSettings) -> Outlook | None:
-    """For the column of `plan`: with assumed speeds, as plan times nothing. None where nothing is to be copied."""
-    from migrator.engine.planned import planned
+def of_plan(plan: PlanFile) -> Outlook | None:
+    """For the columns of `plan`, as if it were run now: with assumed speeds, as plan times nothing. None where nothing is
+    to be copied, or its hours have passed."""
     from migrator.forecast.loads import load_of
     from migrator.forecast.outlook import Terms, forecast
 
     now = datetime.now(UTC)
-    loads = [load_of(planned(survey), now) for survey in surveys]
+    loads = [load_of(mailbox, now) for mailbox in plan.mailboxes]
     if not any(load.items for load in loads):
         return None
-    limits = {name: endpoint.limits for name, endpoint in project.endpoints.items()}
-    return forecast(loads, Terms(now.timestamp(), replace(settings, dry_run=False), limits))
+    limits = {endpoint.name: endpoint.limits for endpoint in plan.endpoints}
+    try:
+        return forecast(loads, Terms(now.timestamp(), replace(plan.settings, dry_run=False), limits))
+    except ValueError:
+        return None

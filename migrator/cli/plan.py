@@ -79,7 +79,7 @@ def command(
         case Form.CSV:
             print(as_csv(surveys), end="")
         case Form.JSON:
-            print(as_json(loaded, surveys))
+            print(as_json(loaded, surveys, made))
         case Form.TEXT:
             as_text(loaded, surveys, made, details)
             tell_file(file, made, project)
@@ -154,8 +154,17 @@ def _rows(surveys: Sequence[MailboxSurvey]) -> Iterator[list[object]]:
             yield [*head, *[""] * 17, survey.error, survey.remedy]
 
 
-def as_json(loaded: Loaded, surveys: Sequence[MailboxSurvey]) -> str:
+def as_json(loaded: Loaded, surveys: Sequence[MailboxSurvey], plan: PlanFile) -> str:
     import json
+
+    from migrator.cli.forecast import iso
+    from migrator.cli.forecasting import of_plan
+
+    outlook = of_plan(plan)
+    ends = {one.job: one for one in outlook.mailboxes} if outlook is not None else {}
+
+    def finish(p50: float | None, p90: float | None) -> dict[str, Any]:
+        return {"finish_p50": iso(p50), "finish_p90": iso(p90)}
 
     return json.dumps(
         {
@@ -168,7 +177,12 @@ def as_json(loaded: Loaded, surveys: Sequence[MailboxSurvey]) -> str:
                 "rows": len(loaded.manifest.rows),
                 "notes": list(loaded.plan.notes),
             },
-            "mailboxes": [_mailbox_json(survey) for survey in surveys],
+            **(finish(outlook.p50, outlook.p90) if outlook is not None else finish(None, None)),
+            "mailboxes": [
+                _mailbox_json(survey)
+                | (finish(end.p50, end.p90) if (end := ends.get(survey.job.id)) else finish(None, None))
+                for survey in surveys
+            ],
         },
         indent=2,
     )
@@ -242,6 +256,8 @@ def manifest_words(loaded: Loaded) -> str:
 
 def as_text(loaded: Loaded, surveys: Sequence[MailboxSurvey], plan: PlanFile, details: bool = False) -> None:
     """plan: the same surveys as the document."""
+    from migrator.cli.forecast import moments
+    from migrator.cli.forecasting import of_plan
     from migrator.cli.tables import cell, console, table
     from migrator.plan.folders import path_text
     from migrator.plan.remedies import skip_of
@@ -256,8 +272,18 @@ def as_text(loaded: Loaded, surveys: Sequence[MailboxSurvey], plan: PlanFile, de
     for note in loaded.plan.notes:
         say(f"  {note}")
     screen.print()
-    columns = ("mailbox", "folders", "items", "size", "largest", "to copy", "known", "skip")
-    grid = table(columns, right=tuple(range(1, 8)))
+    outlook = of_plan(plan)
+    ends = {one.job: one for one in outlook.mailboxes} if outlook is not None else {}
+    short = moments(plan.settings, "%a %d, %H:%M")
+    done: tuple[str, ...] = ()
+    if outlook is not None:
+        done = ("p50", "p90") if screen.width >= 110 else ("p90",)
+    columns = ("mailbox", "folders", "items", "size", "largest", "to copy", "known", "skip", *done)
+    grid = table(columns, right=tuple(range(1, len(columns))))
+
+    def finish(p50: float | None, p90: float | None) -> list[str]:
+        return [short(p50), short(p90)][2 - len(done) :] if done else []
+
     reasons: Counter[str] = Counter()
     totals: Counter[str] = Counter()
     for survey in surveys:
@@ -276,7 +302,9 @@ def as_text(loaded: Loaded, surveys: Sequence[MailboxSurvey], plan: PlanFile, de
         largest = max(totals["largest"], figures["largest"])
         totals.update(figures)
         totals["largest"] = largest
-        grid.add_row(cell(survey.job.source.address), *_figures(figures))
+        end = ends.get(survey.job.id)
+        ending = finish(end.p50, end.p90) if end is not None and end.items else []
+        grid.add_row(cell(survey.job.source.address), *_figures(figures), *ending)
         if survey.error:
             grid.add_row(cell(f"  {survey.error}", "red"))
         for one in survey.folders if details else ():
@@ -298,8 +326,13 @@ def as_text(loaded: Loaded, surveys: Sequence[MailboxSurvey], plan: PlanFile, de
             for note in one.notes:
                 grid.add_row(cell(f"    {note}", "yellow"))
     grid.add_section()
-    grid.add_row(f"all {len(surveys)}", *_figures(totals), style="bold")
+    ending = finish(outlook.p50, outlook.p90) if outlook is not None else []
+    grid.add_row(f"all {len(surveys)}", *_figures(totals), *ending, style="bold")
     screen.print(grid)
+    if outlook is not None:
+        say(
+            "p50, p90: when it would be done if it began now, by assumed speeds; `migrator forecast` measures them", "dim"
+        )  # fmt: skip
     if reasons:
         screen.print()
         say("Would be skipped:")
