@@ -93,9 +93,15 @@ def _seen(project: Loaded) -> Summary | None:
 def example_messages(project: Loaded) -> list[Message]:
     """One of each topic, as a run of this project would say it: mailboxes are those of its ledger, or of its manifest."""
     from migrator.cli.exits import MEANINGS
-    from migrator.events import EndpointBack, EndpointDown, JobFinished, RunFinished, RunStarted
+    from migrator.events import (
+        EndpointBack,
+        EndpointDown,
+        ForecastSlipping,
+        JobFinished,
+        RunFinished,
+        RunStarted,
+    )
     from migrator.notify.composer import Composer
-    from migrator.notify.message import said
 
     summary = _seen(project) or _unbegun(project)
     jobs = [one.id for one in summary.mailboxes] if summary else []
@@ -117,17 +123,11 @@ def example_messages(project: Loaded) -> list[Message]:
         )
         composer.take(JobFinished(job, state, now, error[1], error[0], error[2]), now)
     made += composer.due(now + project.notify.bundle_s)
-    made += [
-        said(
-            "slipping",
-            "warning",
-            "the deadline is in danger",
-            project=project.folder.name,
-            at=now,
-            lines=["Probably done after the deadline. `migrator forecast` says what would help."],
-        )
-    ]
-    for event in (EndpointDown(endpoint, "connection refused", now), EndpointBack(endpoint, now + 900)):
+    for event in (
+        ForecastSlipping(now + 9000, now + 12_600, now + 7200, 2, "more mailboxes at once would help", now),
+        EndpointDown(endpoint, "connection refused", now),
+        EndpointBack(endpoint, now + 900),
+    ):
         made += composer.take(event, event.at)
     made += composer.take(RunFinished(1, 0, now + 3600), now + 3600)
     return made

@@ -8,7 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from migrator.events import EndpointBack, EndpointDown, Event, JobFinished, RunFinished, RunStarted
+from migrator.events import (
+    EndpointBack,
+    EndpointDown,
+    Event,
+    ForecastSlipping,
+    JobFinished,
+    RunFinished,
+    RunStarted,
+)
 from migrator.notify.message import NAME_MOST, Level, Message, said, shown
 from migrator.plan.telling import NotifySettings, Topic
 from migrator.report.customer import names_of
@@ -16,9 +24,7 @@ from migrator.report.summary import MailboxLine, Summary
 from migrator.report.text import balance_words
 from migrator.report.words import moment, number, octets, plural, span
 
-SLIPPING = ("DeadlineSlips",)
-"""Names of the events by which a forecast tells that the deadline slips: told by name, so that neither knows the other."""
-WANTED = (RunStarted, JobFinished, EndpointDown, EndpointBack, RunFinished)
+WANTED = (RunStarted, JobFinished, EndpointDown, EndpointBack, ForecastSlipping, RunFinished)
 
 Look = Callable[[], Summary | None]
 """The ledger as it stands; None where it cannot be read just now."""
@@ -26,7 +32,7 @@ Look = Callable[[], Summary | None]
 
 def wanted(event: Event) -> bool:
     """Is there anything to be told about it? Asked for every event of a run, so it is quick."""
-    return isinstance(event, WANTED) or type(event).__name__ in SLIPPING
+    return isinstance(event, WANTED)
 
 
 class Composer:
@@ -60,7 +66,7 @@ class Composer:
                 return self._came(event, now)
             case RunFinished():
                 return [*self._bundle(now), self._finished(event, now)]
-            case _ if type(event).__name__ in SLIPPING:
+            case ForecastSlipping():
                 return self._slipping(event, now)
             case _:
                 return []
@@ -140,21 +146,21 @@ class Composer:
             )
         ]
 
-    def _slipping(self, event: Event, now: float) -> list[Message]:
+    def _slipping(self, event: ForecastSlipping, now: float) -> list[Message]:
         if self._just_told("slipping", "", now):
             return []
-        deadline, p50, p90 = (getattr(event, name, None) for name in ("deadline", "p50", "p90"))
         return [
             self._said(
                 "slipping",
                 "warning",
                 "the deadline is in danger",
-                now,
-                lines=[getattr(event, "words", "") or getattr(event, "text", "")],
+                event.at,
+                lines=[event.words],
                 facts=[
-                    ("Deadline", moment(deadline)),
-                    ("Probably done", moment(p50)),
-                    ("If it goes slowly", moment(p90)),
+                    ("Deadline", moment(event.deadline)),
+                    ("Probably done", moment(event.p50) or "not within the hours of this run"),
+                    ("If it goes slowly", moment(event.p90) or "not within the hours of this run"),
+                    ("Mailboxes that would be late", number(event.late)),
                 ],
             )
         ]

@@ -194,7 +194,7 @@ class Post:
 
     def _secret(self, reference: str, what: str) -> str:
         try:
-            return self._secrets.reveal(reference, what=f"notify.to.{self._receiver.name}.{what}").strip()
+            return self._secrets.reveal(reference, what=what).strip()
         except UserError as error:
             raise NotDelivered(f"{error.message}. {error.remedy}".strip()) from None
 
