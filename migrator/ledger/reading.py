@@ -79,14 +79,12 @@ class Reading(Standing):
 
     def claimed_targets(self, job_id: str, folder_id: str) -> set[str]:
         """Target ids that the ledger accounts for in a folder: an arrival with another id came from elsewhere."""
-        query = (
-            select(s.entry.c.target_id)
-            .join(s.folder, s.folder.c.no == s.entry.c.folder)
-            .where(
-                s.entry.c.job == self._job_number(job_id),
-                s.folder.c.source_id == folder_id,
-                s.entry.c.target_id != "",
-            )
+        number = self._job_number(job_id)
+        folder = select(s.folder.c.no).where(s.folder.c.job == number, s.folder.c.source_id == folder_id)
+        query = select(s.entry.c.target_id).where(
+            s.entry.c.job == number,
+            s.entry.c.folder == folder.scalar_subquery(),
+            s.entry.c.target_id != "",
         )
         with self._reader.connect() as connection:
             return set(connection.execute(query).scalars())
@@ -203,18 +201,17 @@ class Reading(Standing):
             ]
 
     def paths_taken(self) -> Iterator[PathTaken]:
-        """Copied items by job, kind, path and remarks. Reads every entry: for reports, not for a view that is drawn anew."""
-        e = s.entry.c
+        """Copied items by job, kind, path and remarks; counted as they are written, so it is quick at any size."""
+        r = s.route.c
         query = (
-            select(s.job.c.id, e.kind, e.path_taken, e.notes, func.count().label("items"))
-            .join(s.job, s.job.c.no == e.job)
-            .where(e.state == State.COPIED.value)
-            .group_by(s.job.c.id, e.kind, e.path_taken, e.notes)
+            select(s.job.c.id, r.kind, r.path, r.notes, r["items"])
+            .join(s.job, s.job.c.no == r.job)
+            .where(r["items"] > 0)
+            .order_by(s.job.c.line, s.job.c.no, r.kind, r.path, r.notes)
         )
         with self._reader.connect() as connection:
             for row in connection.execution_options(yield_per=_STREAM).execute(query):
-                path = path_of(row.path_taken)
-                yield PathTaken(row.id, Kind(row.kind), path, _notes(row.notes), row.items)
+                yield PathTaken(row.id, Kind(row.kind), path_of(row.path), _notes(row.notes), row.items)
 
     def fidelity(self, job_id: str | None = None) -> list[Fidelity]:
         """What the last deep verification of one job, or of each, found; in manifest order."""

@@ -128,10 +128,16 @@ class Standing:
 def _sending_by_folder() -> Select[Any]:
     """Items that are on their way or in doubt: the only ones that the tally does not count."""
     e = s.entry.c
+    # Folder by folder: the index holds all that was skipped as well, and that may be most of a ledger.
     return (
-        select(e.folder, func.count().label("items"), func.coalesce(func.sum(e.size), 0).label("octets"))
+        select(
+            s.folder.c.no.label("folder"),
+            func.count().label("items"),
+            func.coalesce(func.sum(e.size), 0).label("octets"),
+        )
+        .join(s.entry, and_(e.job == s.folder.c.job, e.folder == s.folder.c.no))
         .where(IN_INDEX, e.state == State.SENDING.value)
-        .group_by(e.folder)
+        .group_by(s.folder.c.no)
     )
 
 

@@ -68,6 +68,10 @@ def copied(name: str, **more: object) -> Outcome:
     return replace(Outcome(ref(name), State.COPIED, target_id=f"t-{name}", octets=130), **more)  # type: ignore[arg-type]
 
 
+def failed(name: str) -> Outcome:
+    return Outcome(ref(name), State.FAILED, error=ItemError("no", code="refused"))
+
+
 @pytest.fixture
 def clock() -> FakeClock:
     return FakeClock()
@@ -297,7 +301,7 @@ def test_a_ledger_of_the_first_schema_is_brought_up_to_date_and_kept_beside(
     with Ledger.open(path, clock=clock) as ledger:
         assert [job.id for job in ledger.jobs()] == ["old-job"]
         assert ledger.fidelity() == []
-    with sqlite3.connect(tmp_path / "ledger.db.before-0002") as connection:
+    with sqlite3.connect(tmp_path / "ledger.db.before-0003") as connection:
         assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [("0001",)]
 
 
@@ -440,3 +444,84 @@ def test_no_write_looks_through_all_entries(ledger: Ledger, lease: Lease) -> Non
                 for step in plan
                 if step.split()[:2] in (["SCAN", "entry"], ["SCAN", "job"], ["SCAN", "folder"])
             ], plan
+
+
+def test_routes_are_counted_whatever_becomes_of_an_item(ledger: Ledger, lease: Lease) -> None:
+    names = [f"i{n}" for n in range(9)]
+    ledger.begin(lease, INBOX.id, [ref(name) for name in names])
+    ledger.settle(lease, INBOX.id, [copied(name) for name in names], path_taken="fts").wait()
+    ledger.begin(lease, INBOX.id, [ref(name, version="2") for name in names[:4]])  # changed: sent again
+    ledger.settle(lease, INBOX.id, [replace(copied(names[0]), notes=("rtf_body",))], path_taken="json")
+    ledger.settle(lease, INBOX.id, [failed(names[1])], path_taken="json").wait()
+    ledger.settle(
+        lease, INBOX.id, [copied(names[4])], path_taken="mime"
+    ).wait()  # another way, without a stop between
+    ledger.mark_gone(lease, [names[5]])
+    ledger.drop(lease, [names[6]])
+
+    def told() -> dict[tuple[str, tuple[str, ...]], int]:
+        return {(one.path, one.notes): one.items for one in ledger.paths_taken()}
+
+    assert told() == {("json", ("rtf_body",)): 1, ("mime", ()): 1, ("stream", ()): 3}
+    with sqlite3.connect(ledger._path) as raw:
+        kept = raw.execute("SELECT job, kind, path, notes, items FROM route WHERE items != 0 ORDER BY 3, 4")
+        counted = raw.execute(
+            "SELECT job, kind, path_taken, notes, count(*) FROM entry WHERE state = 'copied' GROUP BY 1, 2, 3, 4 ORDER BY 3, 4"
+        )
+        assert kept.fetchall() == counted.fetchall()
+
+
+def test_a_question_about_a_folder_does_not_go_through_its_mailbox(ledger: Ledger, lease: Lease) -> None:
+    from sqlalchemy import event
+
+    asked: list[tuple[str, tuple[object, ...]]] = []
+    event.listen(
+        ledger._database.reader, "before_cursor_execute", lambda *said: asked.append((said[2], said[3]))
+    )
+    ledger.sending(JOB.id, INBOX.id)
+    ledger.failed(JOB.id)
+    list(ledger.skipped(JOB.id, INBOX.id, [SkipReason.TOO_LARGE]))
+    ledger.claimed_targets(JOB.id, INBOX.id)
+    ledger.balance()
+    ledger.balance_by_job()
+    with sqlite3.connect(ledger._path) as raw:
+        steps = [
+            step[3]
+            for sql, values in asked
+            for step in raw.execute("EXPLAIN QUERY PLAN " + sql, values)
+            if "entry" in step[3]
+        ]
+    assert len(steps) >= 6
+    assert not [step for step in steps if "entry_open" not in step and "entry_of_folder" not in step], steps
+
+
+def test_an_old_ledger_learns_its_routes(tmp_path: Path, clock: FakeClock) -> None:
+    from alembic import command
+    from sqlalchemy import create_engine
+
+    from migrator.ledger import migrations
+
+    path = tmp_path / "ledger.db"
+    with Ledger.open(tmp_path / "new.db", clock=clock) as new:
+        new.register([JOB])
+        lease = new.claim(JOB.id, new.start_run("delta", {}, "0"))
+        assert lease is not None
+        new.put_folder(lease, INBOX, Folder("t-inbox", ("Inbox",)))
+        new.settle(lease, INBOX.id, [copied("a"), copied("b")], path_taken="fts")
+        new.settle(
+            lease, INBOX.id, [replace(copied("c"), notes=("rtf_body",)), failed("d")], path_taken="json"
+        ).wait()
+        expected = list(new.paths_taken())
+    config = migrations._config()
+    with create_engine(f"sqlite:///{path}").begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0002")
+    with sqlite3.connect(path) as raw:
+        raw.execute("ATTACH ? AS new", (str(tmp_path / "new.db"),))
+        for table in ("run", "job", "folder", "entry", "tally"):
+            raw.execute(f"INSERT INTO main.{table} SELECT * FROM new.{table}")
+    with Ledger.open(path, clock=clock) as old:
+        assert list(old.paths_taken()) == expected
+        assert sum(one.items for one in expected) == 3
+        assert old.balance_by_job()[0].failed == 1
+    assert (tmp_path / "ledger.db.before-0003").exists()

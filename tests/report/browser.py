@@ -123,21 +123,23 @@ class Chromium:
         shown = Shown(page)
         address = path.resolve().as_uri()
         engine = context.new_cdp_session(page)
-        worlds: set[int] = set()
-        engine.on(
-            "Runtime.executionContextCreated",
-            lambda said: (
-                worlds.add(said["context"]["id"])
-                if said["context"].get("auxData", {}).get("isDefault")
-                else None
-            ),
-        )
+        worlds: dict[int, str] = {}  # the pages' own, without the driver's → their frame
+        main = engine.send("Page.getFrameTree")["frameTree"]["frame"]["id"]
+
+        def created(said: dict[str, Any]) -> None:
+            about = said["context"].get("auxData", {})
+            if about.get("isDefault"):
+                worlds[said["context"]["id"]] = about.get("frameId", "")
+
+        engine.on("Runtime.executionContextCreated", created)
         stage = "loading"
 
         def parsed(said: dict[str, Any]) -> None:
-            # Once it is loaded, a script without an address is a question of our own; a page's bears the page's address.
-            ours = stage == "loaded" and not said.get("url")
-            if stage != "closing" and said["executionContextId"] in worlds and not ours:
+            # Once it is loaded, a script without an address is a question of our own; a page's bears the page's address,
+            # and we ask no frame in it anything.
+            frame = worlds.get(said["executionContextId"])
+            ours = stage == "loaded" and not said.get("url") and frame == main
+            if stage != "closing" and frame is not None and not ours:
                 source = engine.send("Debugger.getScriptSource", {"scriptId": said["scriptId"]})
                 shown.scripts.append(source["scriptSource"][:500])
 
@@ -164,6 +166,7 @@ class Chromium:
         page.emulate_media(media="print" if paper else "screen", color_scheme=scheme)
         try:
             page.goto(address, wait_until="load")
+            engine.send("Runtime.getIsolateId")  # what it has said until now has arrived with this
             stage = "loaded"
             yield shown
         finally:

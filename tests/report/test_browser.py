@@ -30,7 +30,7 @@ def test_misdeeds_are_seen(chromium: Chromium, tmp_path: Path, body: str, sort: 
     (tmp_path / "page.html").write_text(f"<!doctype html><title>x</title>{body}", "utf-8")
     with chromium.open(tmp_path / "page.html") as shown:
         shown.poke()
-        shown.page.wait_for_function("() => true")
+        shown.page.wait_for_timeout(50)
         assert shown.misdeeds.get(sort)
         assert not shown.quiet
 
