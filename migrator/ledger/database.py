@@ -1,34 +1,106 @@
-"""Opening the ledger's file: settings of SQLite, schema revision, rights."""
+"""Opening the ledger's file: settings of SQLite, schema revision, rights; connections for those who read."""
 
 from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
+import threading
 import time
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-
-from sqlalchemy import Engine, create_engine, event, inspect, text
-from sqlalchemy.exc import OperationalError
-from sqlalchemy.pool import NullPool, QueuePool
 
 from migrator.errors import RunError, UserError
-from migrator.ledger import schema
+from migrator.ledger.prepared import TEXTS
 
-BUSY_MS = 30_000
+BUSY_S = 30.0
 POLL_S, POLL_MOST_S = 0.002, 0.02
 """SQLite itself waits for another writer in steps of up to 100 ms; two processes that take turns lose most of theirs so."""
+_IDLE = 4
+"""Connections of readers that are kept."""
 
 
-@dataclass(frozen=True, slots=True)
+def connect(path: Path) -> sqlite3.Connection:
+    """A connection that begins no transaction by itself, and may change hands between threads."""
+    connection = sqlite3.connect(
+        path, isolation_level=None, check_same_thread=False, cached_statements=256, timeout=BUSY_S
+    )
+    connection.row_factory = sqlite3.Row
+    connection.execute("PRAGMA journal_mode=WAL")
+    # FULL: an acknowledged commit survives a power cut; group commit makes the fsyncs few.
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("PRAGMA foreign_keys=ON")
+    return connection
+
+
 class Database:
-    writer: Engine
-    reader: Engine
+    """One file. Thread-safe; a connection is used by one thread at a time."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._idle: list[sqlite3.Connection] = []
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def writer(self) -> sqlite3.Connection:
+        """A connection of its own, for whoever writes by `transaction`; he closes it."""
+        connection = connect(self.path)
+        connection.execute("PRAGMA busy_timeout=0")  # `transaction` waits, in smaller steps
+        return connection
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """A connection whose queries all see the file as it is at the first of them."""
+        with self._lock:
+            connection = self._idle.pop() if self._idle else None
+        if connection is None:
+            connection = connect(self.path)
+        try:
+            connection.execute("BEGIN")
+            try:
+                yield connection
+            finally:
+                connection.execute("ROLLBACK")
+        except BaseException:
+            connection.close()
+            raise
+        with self._lock:
+            keep = not self._closed and len(self._idle) < _IDLE
+            if keep:
+                self._idle.append(connection)
+        if not keep:
+            connection.close()
 
     def close(self) -> None:
-        self.writer.dispose()
-        self.reader.dispose()
+        with self._lock:
+            self._closed = True
+            idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.close()
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """All that is written inside, or nothing. Another process that writes is waited for at the beginning."""
+    patience = time.monotonic() + BUSY_S
+    pause = POLL_S
+    while True:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            break
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > patience:
+                raise
+        time.sleep(pause)
+        pause = min(POLL_MOST_S, pause * 1.2)
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:  # a full disk, for one, has ended it already
+            connection.execute("ROLLBACK")
+        raise
 
 
 def open_database(path: Path, *, read_only: bool) -> Database:
@@ -41,7 +113,7 @@ def open_database(path: Path, *, read_only: bool) -> Database:
         )
     if not read_only:
         _make_private(path)
-    database = Database(_engine(path, "IMMEDIATE"), _engine(path, "DEFERRED"))
+    database = Database(path)
     try:
         _bring_to_head(database, path, read_only=read_only)
     except BaseException:
@@ -64,54 +136,17 @@ def _make_private(path: Path) -> None:
         ) from None
 
 
-def _engine(path: Path, begin: str) -> Engine:
-    engine = create_engine(
-        f"sqlite:///{path}",
-        poolclass=QueuePool if begin == "DEFERRED" else NullPool,
-        connect_args={"check_same_thread": False, "isolation_level": None},
-        **({"pool_size": 4, "max_overflow": 64} if begin == "DEFERRED" else {}),
-    )
-
-    @event.listens_for(engine, "connect")
-    def set_up(connection: Any, _record: Any) -> None:
-        cursor = connection.cursor()
-        cursor.execute(f"PRAGMA busy_timeout={BUSY_MS}")
-        cursor.execute("PRAGMA journal_mode=WAL")
-        # FULL: an acknowledged commit survives a power cut; group commit makes the fsyncs few.
-        cursor.execute("PRAGMA synchronous=FULL")
-        cursor.execute("PRAGMA foreign_keys=ON")
-        if begin == "IMMEDIATE":
-            cursor.execute("PRAGMA busy_timeout=0")  # `start` waits, in smaller steps
-        cursor.close()
-
-    @event.listens_for(engine, "begin")
-    def start(connection: Any) -> None:
-        patience = time.monotonic() + BUSY_MS / 1000
-        pause = POLL_S
-        while True:
-            try:
-                connection.exec_driver_sql(f"BEGIN {begin}")
-            except OperationalError as error:
-                if "locked" not in str(error.orig) or time.monotonic() > patience:
-                    raise
-                time.sleep(pause)
-                pause = min(POLL_MOST_S, pause * 1.2)
-            else:
-                return
-
-    return engine
-
-
 def _bring_to_head(database: Database, path: Path, *, read_only: bool) -> None:
-    with database.reader.connect() as connection:
-        tables = inspect(connection).get_table_names()
+    with database.reading() as connection:
+        tables = _tables(connection)
         revision = None
         if "alembic_version" in tables:
-            revision = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
-    if revision == schema.HEAD:
+            row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+            revision = row and row[0]
+    if revision == TEXTS.head:
         return
     if revision is None and not tables and not read_only:
-        _create(database.writer)
+        _create(database)
         return
     if revision is None:
         raise RunError(
@@ -119,11 +154,11 @@ def _bring_to_head(database: Database, path: Path, *, read_only: bool) -> None:
             code="ledger_corrupt",
             remedy="Name the right file in migration.toml.",
         )
-    from migrator.ledger.migrations import knows, upgrade
+    from migrator.ledger.migrations import engine_of, knows, upgrade
 
     if not knows(revision):
         raise UserError(
-            f"the ledger {path} was written by a newer version of migrator (schema {revision}, this one knows {schema.HEAD})",
+            f"the ledger {path} was written by a newer version of migrator (schema {revision}, this one knows {TEXTS.head})",
             code="ledger_newer",
             remedy="Install that version or a later one; nothing was changed.",
         )
@@ -133,17 +168,28 @@ def _bring_to_head(database: Database, path: Path, *, read_only: bool) -> None:
             code="ledger_older",
             remedy="Run `migrator run` once with this version to bring it up to date.",
         )
-    shutil.copy2(path, path.with_name(f"{path.name}.before-{schema.HEAD}"))
-    upgrade(database.writer)
+    shutil.copy2(path, path.with_name(f"{path.name}.before-{TEXTS.head}"))
+    engine = engine_of(path)
+    try:
+        upgrade(engine)
+    finally:
+        engine.dispose()
 
 
-def _create(engine: Engine) -> None:
-    with engine.begin() as connection:
-        # Another process may have been first between our look and our lock.
-        if inspect(connection).has_table("alembic_version"):
-            return
-        schema.metadata.create_all(connection)
-        connection.execute(
-            text("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)")
-        )
-        connection.execute(text("INSERT INTO alembic_version VALUES (:head)"), {"head": schema.HEAD})
+def _tables(connection: sqlite3.Connection) -> set[str]:
+    return {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+
+
+def _create(database: Database) -> None:
+    connection = database.writer()
+    try:
+        with transaction(connection):
+            # Another process may have been first between our look and our lock.
+            if "alembic_version" in _tables(connection):
+                return
+            for text in TEXTS.creates():
+                connection.execute(text)
+            connection.execute("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)")
+            connection.execute("INSERT INTO alembic_version VALUES (?)", (TEXTS.head,))
+    finally:
+        connection.close()

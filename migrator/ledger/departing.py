@@ -7,53 +7,44 @@ the few of them are found without a look at all entries.
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Engine, delete, select, update
-
-from migrator.ledger import schema as s
+from migrator.ledger.database import Database
+from migrator.ledger.prepared import Statement, parts
 from migrator.ledger.records import Entry, Lease, key_of
 from migrator.model import State
 
 GONE, MOVED = "gone", "moved"
 _THERE = (State.COPIED.value, State.PRESENT.value)
-_PART = 400
+_LEFT = (GONE, MOVED)
+DEPARTED_FOLDERS = Statement("departed_folders")
+DEPARTED = Statement("departed")
+PLACES = Statement("places")
+MARK = Statement("mark")
+DROP = Statement("drop")
 
 
 class Departing:
     """Part of `Ledger`: writes go through its writer, under the lease."""
 
-    _reader: Engine
+    _database: Database
     _call: Callable[..., Any]
     _count: Callable[..., None]
-    _entries: Callable[[str], Any]
-    _stream: Callable[[Any], Iterator[Entry]]
+    _stream: Callable[..., Iterator[Entry]]
     _settle_own: Callable[[str], None]
     _job_number: Callable[[str], int]
 
     def departed(self, job_id: str) -> list[Entry]:
         """Entries of items that are gone or moved at the source, while their copies are still in the target."""
         self._settle_own(job_id)
-        query = (
-            select(s.tally.c.folder)
-            .where(
-                s.tally.c.job == self._job_number(job_id),
-                s.tally.c.why.in_((GONE, MOVED)),
-                s.tally.c["items"] > 0,
-            )
-            .distinct()
-        )
-        with self._reader.connect() as connection:
-            folders = list(connection.execute(query).scalars())
+        number = self._job_number(job_id)
+        with self._database.reading() as connection:
+            folders = DEPARTED_FOLDERS.column(connection, job_no=number, reasons=_LEFT)
         found: list[Entry] = []
         for folder in folders:
-            of_folder = self._entries(job_id).where(
-                s.entry.c.folder == folder,
-                s.entry.c.state.in_(_THERE),
-                s.entry.c.why.in_((GONE, MOVED)),
-            )
-            found += self._stream(of_folder)
+            found += self._stream(DEPARTED, job_no=number, folder_no=folder, reasons=_LEFT)
         return found
 
     def mark_gone(self, lease: Lease, ids: Sequence[str]) -> None:
@@ -71,18 +62,14 @@ class Departing:
     def drop(self, lease: Lease, ids: Sequence[str]) -> None:
         """Forget these: neither side has them any more."""
 
-        def act(connection: Connection) -> None:
+        def act(connection: sqlite3.Connection) -> None:
             for rows in self._rows(connection, lease, ids):
                 self._count(
                     connection,
                     lease.job_no,
-                    [(row.folder, row.state, row.why, -1, -(row.size or 0)) for row in rows],
+                    [(row["folder"], row["state"], row["why"], -1, -(row["size"] or 0)) for row in rows],
                 )
-                connection.execute(
-                    delete(s.entry).where(
-                        s.entry.c.job == lease.job_no, s.entry.c.key.in_([row.key for row in rows])
-                    )
-                )
+                DROP.run(connection, job_no=lease.job_no, keys=[row["key"] for row in rows])
 
         self._call(act, lease)
 
@@ -90,33 +77,23 @@ class Departing:
         if not marks:
             return
 
-        def act(connection: Connection) -> None:
+        def act(connection: sqlite3.Connection) -> None:
             for rows in self._rows(connection, lease, list(marks)):
-                for row in rows:
-                    why, error = marks[row.source_id]
-                    if row.state not in _THERE or (row.why, row.error) == (why, error):
+                for key, source_id, folder, state, was, said, octets in rows:
+                    why, error = marks[source_id]
+                    if state not in _THERE or (was, said) == (why, error):
                         continue
-                    connection.execute(
-                        update(s.entry)
-                        .where(s.entry.c.job == lease.job_no, s.entry.c.key == row.key)
-                        .values(why=why, error=error)
-                    )
-                    size = row.size or 0
+                    MARK.run(connection, job_no=lease.job_no, this_key=key, new_why=why, new_error=error)
+                    size = octets or 0
                     self._count(
                         connection,
                         lease.job_no,
-                        [(row.folder, row.state, row.why, -1, -size), (row.folder, row.state, why, 1, size)],
+                        [(folder, state, was, -1, -size), (folder, state, why, 1, size)],
                     )
 
         self._call(act, lease)
 
     @staticmethod
-    def _rows(connection: Connection, lease: Lease, ids: Sequence[str]) -> Iterator[Sequence[Any]]:
-        c = s.entry.c
-        for start in range(0, len(ids), _PART):
-            keys = [key_of(source_id) for source_id in ids[start : start + _PART]]
-            yield connection.execute(
-                select(c.key, c.source_id, c.folder, c.state, c.why, c.error, c.size).where(
-                    c.job == lease.job_no, c.key.in_(keys)
-                )
-            ).all()
+    def _rows(connection: sqlite3.Connection, lease: Lease, ids: Sequence[str]) -> Iterator[Sequence[Any]]:
+        for part in parts(ids):
+            yield PLACES.rows(connection, job_no=lease.job_no, keys=[key_of(one) for one in part])

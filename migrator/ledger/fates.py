@@ -7,11 +7,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import func, select
-
-from migrator.ledger import schema as s
-from migrator.ledger.reading import _STREAM, Reading, _folder_row
+from migrator.ledger.prepared import Statement
+from migrator.ledger.reading import BY_MESSAGE_ID, FOLDERS, Reading, _folder_row
 from migrator.ledger.records import Entry, FolderRow
+
+FATES = Statement("fates")
+FATES_OF_FOLDERS = Statement("fates_of_folders")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,31 +31,18 @@ def fates(ledger: Reading, job_id: str) -> Iterator[tuple[list[FolderFates], Ite
     An entry: key, folder number, kind, class, size, received, Message-ID, fingerprint, state, why, target id, path taken,
     when it was last written about. Streamed, and of the same instant as the folders, whatever another process writes.
     """
-    e = s.entry.c
     number = ledger._job_number(job_id)
-    with ledger._reader.connect() as connection:
+    with ledger._database.reading() as connection:
         counts: dict[int, dict[tuple[str, str], int]] = {}
-        told = (
-            select(e.folder, e.state, e.why, func.count().label("items"))
-            .where(e.job == number)
-            .group_by(e.folder, e.state, e.why)
-        )
-        for row in connection.execute(told):
-            counts.setdefault(row.folder, {})[row.state, row.why] = row.items
-        rows = connection.execute(
-            select(s.folder).where(s.folder.c.job == number).order_by(s.folder.c.no)
-        ).all()
-        folders = [FolderFates(row.no, _folder_row(job_id, row), counts.get(row.no, {})) for row in rows]
-        wanted = (
-            e.key, e.folder, e.kind, e.item_class, e.size, e.received, e.message_id, e.fingerprint, e.state, e.why,
-            e.target_id, e.path_taken, e.updated,
-        )  # fmt: skip
-        query = select(*wanted).where(e.job == number).order_by(e.key)
-        streamed = connection.execution_options(yield_per=_STREAM).execute(query)
-        yield folders, (tuple(row) for row in streamed)
+        for folder, state, why, items in FATES_OF_FOLDERS.run(connection, job_no=number):
+            counts.setdefault(folder, {})[state, why] = items
+        folders = [
+            FolderFates(row["no"], _folder_row(job_id, row), counts.get(row["no"], {}))
+            for row in FOLDERS.run(connection, job_no=number)
+        ]
+        yield folders, map(tuple, FATES.run(connection, job_no=number))
 
 
 def find_messages(ledger: Reading, forms: Iterable[str]) -> list[Entry]:
     """Every entry with one of these Message-IDs, in any mailbox; one walk through all entries."""
-    query = ledger._select_entries().where(s.entry.c.message_id.in_(sorted(set(forms))))
-    return list(ledger._stream(query))
+    return list(ledger._stream(BY_MESSAGE_ID, forms=sorted(set(forms))))

@@ -14,39 +14,21 @@ from __future__ import annotations
 import json
 import os
 import platform
+import sqlite3
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, delete, func, insert, select, update
-from sqlalchemy.dialects.sqlite import insert as upsert
-from sqlalchemy.exc import DBAPIError
-
 from migrator.errors import InDoubt, JobError, MigratorError
 from migrator.interfaces import Clock
-from migrator.ledger import schema as s
 from migrator.ledger.database import open_database
 from migrator.ledger.departing import Departing
+from migrator.ledger.prepared import Insert, Ready, Statement, execute, fetch, parts
 from migrator.ledger.reading import Reading
 from migrator.ledger.records import Entry, Fidelity, FolderRow, Lease, Verdict, key_of, to_epoch
 from migrator.ledger.standing import NOT_SENT
-from migrator.ledger.statements import (
-    ADVANCE,
-    BEGIN,
-    FOLDER,
-    FOLDER_NUMBER,
-    HELD,
-    KNOWN,
-    MARK,
-    SAMPLE,
-    SETTLE,
-    TALLY,
-    UNSETTLED,
-    execute,
-    fetch,
-)
 from migrator.ledger.writer import Apply, Ticket, Writer, translate
 from migrator.model import Checkpoint, Folder, ItemRef, Job, Kind, Outcome, SkipReason, State
 
@@ -59,6 +41,38 @@ _SENDING, _COPIED = State.SENDING.value, State.COPIED.value
 MAX_TEXT = 500
 """Longest error text kept: an answer of a server is not a place to store mail."""
 
+START_RUN = Statement("start_run")
+FINISH_RUN = Statement("finish_run")
+REGISTER = Insert("register")
+CLAIM = Statement("claim")
+HEARTBEAT = Statement("heartbeat")
+RELEASE = Statement("release")
+IDENTITIES = Statement("identities")
+BIND = Statement("bind")
+WAITING = Statement("waiting")
+JOB_NUMBER = Statement("job_number")
+HELD = Statement("held")
+PUT_FOLDER = Insert("put_folder")
+SET_TARGET = Statement("set_target")
+FORGET_TARGET = Statement("forget_target")
+SET_MARK = Statement("set_mark")
+FORGET_CHECKPOINT = Statement("forget_checkpoint")
+ADVANCE = Statement("advance")
+FOLDER_NUMBER = Statement("folder_number")
+BEGIN = Insert("begin")
+SETTLE = Insert("settle")
+KNOWN = Statement("known")
+UNSETTLED = Statement("unsettled")
+TALLY = Insert("add_tally")
+SAMPLE = Insert("add_sample")
+SIZES_OF_SENDING = Statement("sizes_of_sending")
+REVIVE = Statement("revive")
+PUT_VERDICT = Insert("put_verdict")
+DROP_VERDICTS = Statement("drop_verdicts")
+DROP_FIDELITY = Statement("drop_fidelity")
+PUT_FIDELITY = Insert("put_fidelity")
+ADD_INCIDENT = Insert("add_incident")
+
 
 @dataclass(slots=True)
 class _Call:
@@ -68,7 +82,7 @@ class _Call:
     lease: Lease | None = None
     ticket: Ticket = field(default_factory=Ticket)
 
-    def apply(self, connection: Connection) -> None:
+    def apply(self, connection: sqlite3.Connection) -> None:
         self.ticket.result = self.act(connection)
 
 
@@ -96,12 +110,12 @@ class Ledger(Departing, Reading):
         self._clock = clock
         self._path = path
         self._database = open_database(path, read_only=read_only)
-        super().__init__(self._database.reader)
+        super().__init__(self._database)
         self._owner = f"{platform.node() or 'host'}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
         self._folder_numbers: dict[tuple[int, str], int] = {}
         self._last: dict[str, Ticket] = {}
         self._run = 0
-        self._writer = None if read_only else Writer(self._database.writer, self._prepare)
+        self._writer = None if read_only else Writer(self._database, self._prepare)
 
     @classmethod
     def open(cls, path: Path, *, clock: Clock, read_only: bool = False) -> Ledger:
@@ -112,7 +126,7 @@ class Ledger(Departing, Reading):
         """
         try:
             return cls(path, clock, read_only=read_only)
-        except DBAPIError as error:
+        except sqlite3.Error as error:
             raise translate(error) from None
 
     def close(self) -> None:
@@ -141,7 +155,7 @@ class Ledger(Departing, Reading):
     def start_run(self, passname: str, settings: Mapping[str, str], version: str) -> int:
         """Note that a run starts; returns its number."""
 
-        def act(connection: Connection) -> int:
+        def act(connection: sqlite3.Connection) -> int:
             values = {
                 "started": self._clock.now(),
                 "passname": passname,
@@ -150,16 +164,14 @@ class Ledger(Departing, Reading):
                 "version": version,
                 "settings": json.dumps(dict(settings), ensure_ascii=False, sort_keys=True),
             }
-            return int(connection.execute(insert(s.run).returning(s.run.c.no), values).scalar_one())
+            return int(START_RUN.value(connection, **values))
 
         self._run = int(self._call(act))
         return self._run
 
     def finish_run(self, run: int, exit_code: int) -> None:
         self._call(
-            lambda connection: connection.execute(
-                update(s.run).where(s.run.c.no == run).values(finished=self._clock.now(), exit_code=exit_code)
-            )
+            lambda connection: FINISH_RUN.run(connection, run=run, at=self._clock.now(), code=exit_code)
         )
 
     # ------------------------------------------------------------------ jobs
@@ -167,53 +179,30 @@ class Ledger(Departing, Reading):
     def register(self, jobs: Sequence[Job]) -> None:
         """Make the jobs known; of known ones the manifest's side is renewed, their fate is kept."""
 
-        def act(connection: Connection) -> None:
-            for job in jobs:
-                values = {
-                    "id": job.id,
-                    "line": job.line,
-                    "batch": job.batch,
-                    "source": job.source.address,
-                    "target": job.target.address,
-                    "source_endpoint": job.source.endpoint,
-                    "target_endpoint": job.target.endpoint,
-                    "extra": json.dumps(dict(job.extra), ensure_ascii=False),
-                }
-                statement = upsert(s.job).values(values)
-                connection.execute(
-                    statement.on_conflict_do_update(
-                        index_elements=[s.job.c.id],
-                        set_={name: statement.excluded[name] for name in values if name != "id"},
-                    )
-                )
-
-        self._call(act)
+        rows = [
+            {
+                "id": job.id,
+                "line": job.line,
+                "batch": job.batch,
+                "source": job.source.address,
+                "target": job.target.address,
+                "source_endpoint": job.source.endpoint,
+                "target_endpoint": job.target.endpoint,
+                "extra": json.dumps(dict(job.extra), ensure_ascii=False),
+            }
+            for job in jobs
+        ]
+        self._call(lambda connection: REGISTER.run(connection, rows))
 
     def claim(self, job_id: str, run: int) -> Lease | None:
         """Take a job for this process, or None while another live process holds it."""
         now = self._clock.now()
 
-        def act(connection: Connection) -> Lease | None:
-            row = connection.execute(
-                update(s.job)
-                .where(s.job.c.id == job_id, (s.job.c.owner == "") | (s.job.c.lease_until < now))
-                .values(
-                    owner=self._owner,
-                    fence=s.job.c.fence + 1,
-                    lease_until=now + LEASE_S,
-                    state="running",
-                    code="",
-                    error="",
-                    remedy="",
-                    waiting_reason="",
-                    waiting_words="",
-                    waiting_until=0,
-                    started=func.coalesce(s.job.c.started, now),
-                    finished=None,
-                )
-                .returning(s.job.c.no, s.job.c.fence)
-            ).one_or_none()
-            return None if row is None else Lease(job_id, run, self._owner, row.fence, row.no)
+        def act(connection: sqlite3.Connection) -> Lease | None:
+            row = CLAIM.run(
+                connection, job_id=job_id, me=self._owner, now=now, until=now + LEASE_S
+            ).fetchone()
+            return None if row is None else Lease(job_id, run, self._owner, row["fence"], row["no"])
 
         result: Lease | None = self._call(act)
         return result
@@ -222,43 +211,29 @@ class Ledger(Departing, Reading):
         """Say that the owner lives. Raises JobError(code="lease_lost") when another process has taken over."""
         until = self._clock.now() + LEASE_S
         self._call(
-            lambda connection: connection.execute(
-                update(s.job).where(s.job.c.no == lease.job_no).values(lease_until=until)
-            ),
+            lambda connection: HEARTBEAT.run(connection, job_no=lease.job_no, until=until),
             lease,
         )
 
     def release(self, lease: Lease, state: str, *, code: str = "", error: str = "", remedy: str = "") -> None:
         """Give the job back with the state it reached: done, partial, stopped or error."""
         values = {
-            "state": state,
-            "code": code,
-            "error": error[:MAX_TEXT],
-            "remedy": remedy[:MAX_TEXT],
-            "owner": "",
-            "lease_until": 0.0,
-            "waiting_reason": "",
-            "waiting_words": "",
-            "waiting_until": 0.0,
-            "finished": self._clock.now(),
+            "new_state": state,
+            "new_code": code,
+            "new_error": error[:MAX_TEXT],
+            "new_remedy": remedy[:MAX_TEXT],
+            "new_finished": self._clock.now(),
         }
-        self._call(
-            lambda connection: connection.execute(
-                update(s.job).where(s.job.c.no == lease.job_no).values(values)
-            ),
-            lease,
-        )
+        self._call(lambda connection: RELEASE.run(connection, job_no=lease.job_no, **values), lease)
 
     def bind(self, lease: Lease, *, source_identity: str, target_identity: str, force: bool = False) -> None:
         """Remember which mailboxes these are; the same addresses with other mailboxes behind them stop the job."""
 
-        def act(connection: Connection) -> None:
-            row = connection.execute(
-                select(s.job.c.source_identity, s.job.c.target_identity).where(s.job.c.no == lease.job_no)
-            ).one()
+        def act(connection: sqlite3.Connection) -> None:
+            row = IDENTITIES.run(connection, job_no=lease.job_no).fetchone()
             for side, known, now in (
-                ("source", row.source_identity, source_identity),
-                ("target", row.target_identity, target_identity),
+                ("source", row["source_identity"], source_identity),
+                ("target", row["target_identity"], target_identity),
             ):
                 if known and now and known != now and not force:
                     raise JobError(
@@ -266,11 +241,7 @@ class Ledger(Departing, Reading):
                         code="identity_changed",
                         remedy=f"If the {side} mailbox was replaced on purpose, run again with --force identity_changed.",
                     )
-            connection.execute(
-                update(s.job)
-                .where(s.job.c.no == lease.job_no)
-                .values(source_identity=source_identity, target_identity=target_identity)
-            )
+            BIND.run(connection, job_no=lease.job_no, old=source_identity, new=target_identity)
 
         self._call(act, lease)
 
@@ -278,10 +249,8 @@ class Ledger(Departing, Reading):
         """Show what a job waits for; an empty reason clears it. Returns at once."""
         self._put(
             _Call(
-                lambda connection: connection.execute(
-                    update(s.job)
-                    .where(s.job.c.id == job_id)
-                    .values(waiting_reason=reason, waiting_words=words[:MAX_TEXT], waiting_until=until)
+                lambda connection: WAITING.run(
+                    connection, job_id=job_id, reason=reason, words=words[:MAX_TEXT], until=until
                 )
             )
         )
@@ -305,40 +274,30 @@ class Ledger(Departing, Reading):
             "target_id": target.id if target else "",
             "target_path": json.dumps(target.path, ensure_ascii=False) if target else "[]",
         }
-        self._put(_Call(lambda connection: FOLDER.run(connection, [row]), lease))
+        self._put(_Call(lambda connection: PUT_FOLDER.run(connection, [row]), lease))
 
     def set_target(self, lease: Lease, folder_id: str, target: Folder | None) -> None:
         """Where a source folder goes now; None forgets it (it went away). A mark belongs to a target and goes with it."""
-        values: dict[str, Any] = {"target_id": "", "target_path": "[]"}
-        if target is not None:
-            values = {"target_id": target.id, "target_path": json.dumps(target.path, ensure_ascii=False)}
+        if target is None:
+            self._update_folder(lease, folder_id, FORGET_TARGET)
         else:
-            values |= {"mark_scheme": None, "mark_token": None}
-        self._update_folder(lease, folder_id, values)
+            path = json.dumps(target.path, ensure_ascii=False)
+            self._update_folder(lease, folder_id, SET_TARGET, new_id=target.id, new_path=path)
 
     def set_mark(self, lease: Lease, folder_id: str, mark: Checkpoint) -> None:
         """The target-side checkpoint taken before the first write to a folder. Durable on return."""
-
-        def act(connection: Connection) -> None:
-            number = self._folder_number(connection, lease.job_no, folder_id)
-            MARK.run(connection, folder_no=number, scheme=mark.scheme, token=mark.token)
-
-        self._call(act, lease)
+        self._update_folder(lease, folder_id, SET_MARK, scheme=mark.scheme, token=mark.token)
 
     def forget_checkpoint(self, lease: Lease, folder_id: str) -> None:
         """List the folder anew next time; entries stay and prevent doubles."""
-        values = {"checkpoint_scheme": None, "checkpoint_token": None}
-        self._update_folder(lease, folder_id, values)
+        self._update_folder(lease, folder_id, FORGET_CHECKPOINT)
 
-    def _update_folder(self, lease: Lease, folder_id: str, values: dict[str, Any]) -> None:
-        self._call(
-            lambda connection: connection.execute(
-                update(s.folder)
-                .where(s.folder.c.no == self._folder_number(connection, lease.job_no, folder_id))
-                .values(values)
-            ),
-            lease,
-        )
+    def _update_folder(self, lease: Lease, folder_id: str, change: Statement, **values: Any) -> None:
+        def act(connection: sqlite3.Connection) -> None:
+            number = self._folder_number(connection, lease.job_no, folder_id)
+            change.run(connection, folder_no=number, **values)
+
+        self._call(act, lease)
 
     # ----------------------------------------------------------------- items
 
@@ -379,31 +338,22 @@ class Ledger(Departing, Reading):
         """In-doubt items that the target surely does not hold: no longer in doubt, to be sent again."""
         keys = [key_of(item) for item in ids]
 
-        def act(connection: Connection) -> None:
+        def act(connection: sqlite3.Connection) -> None:
             number = self._folder_number(connection, lease.job_no, folder_id)
-            for part in _parts(keys):
-                known = connection.execute(
-                    select(s.entry.c.key, s.entry.c.size).where(
-                        s.entry.c.job == lease.job_no,
-                        s.entry.c.key.in_(part),
-                        s.entry.c.state == State.SENDING.value,
-                    )
-                ).all()
-                found = [row.key for row in known]
-                connection.execute(
-                    update(s.entry)
-                    .where(s.entry.c.job == lease.job_no, s.entry.c.key.in_(found))
-                    .values(
-                        state=State.FAILED.value,
-                        why=NOT_SENT,
-                        error="the run was cut off before this item reached the target",
-                        updated=self._clock.now(),
-                    )
+            for part in parts(keys):
+                known = SIZES_OF_SENDING.rows(connection, job_no=lease.job_no, keys=part)
+                REVIVE.run(
+                    connection,
+                    job_no=lease.job_no,
+                    keys=[row["key"] for row in known],
+                    new_why=NOT_SENT,
+                    new_error="the run was cut off before this item reached the target",
+                    at=self._clock.now(),
                 )
                 self._count(
                     connection,
                     lease.job_no,
-                    [(number, State.FAILED.value, NOT_SENT, 1, row.size or 0) for row in known],
+                    [(number, State.FAILED.value, NOT_SENT, 1, row["size"] or 0) for row in known],
                 )
 
         self._call(act, lease)
@@ -416,11 +366,9 @@ class Ledger(Departing, Reading):
         Refused (JobError "unsettled") while an item begun for this page or an earlier one has no outcome.
         """
 
-        def act(connection: Connection) -> None:
+        def act(connection: sqlite3.Connection) -> None:
             number = self._folder_number(connection, lease.job_no, folder_id)
-            open_items = UNSETTLED.run(
-                connection, job_no=lease.job_no, folder_no=number, page_no=page
-            ).scalar_one()
+            open_items = UNSETTLED.value(connection, job_no=lease.job_no, folder_no=number, page_no=page)
             if open_items:
                 raise JobError(
                     f"{open_items} items of this page have no outcome yet: the checkpoint stays",
@@ -453,32 +401,21 @@ class Ledger(Departing, Reading):
             "at": self._clock.now(),
         }
 
-        def act(connection: Connection) -> None:
-            statement = upsert(s.verdict).values(values)
-            connection.execute(
-                statement.on_conflict_do_update(
-                    index_elements=["endpoint", "tenant", "origin", "kind"],
-                    set_={name: values[name] for name in ("accepted", "detail", "at")},
-                )
-            )
-
-        self._call(act)
+        self._call(lambda connection: PUT_VERDICT.run(connection, [values]))
 
     def drop_verdicts(self, endpoint: str) -> None:
         """Forget what was proven of an endpoint, before it is proven anew."""
-        self._call(
-            lambda connection: connection.execute(delete(s.verdict).where(s.verdict.c.endpoint == endpoint))
-        )
+        self._call(lambda connection: DROP_VERDICTS.run(connection, endpoint=endpoint))
 
     def put_fidelity(self, job_id: str, found: Sequence[Fidelity]) -> None:
         """Keep what a deep verification of a job found, in place of what an earlier one did."""
         now = self._clock.now()
 
-        def act(connection: Connection) -> None:
-            number = connection.execute(select(s.job.c.no).where(s.job.c.id == job_id)).scalar()
+        def act(connection: sqlite3.Connection) -> None:
+            number = JOB_NUMBER.value(connection, job_id=job_id)
             if number is None:
                 return
-            connection.execute(delete(s.fidelity).where(s.fidelity.c.job == number))
+            DROP_FIDELITY.run(connection, job_no=number)
             for one in found:
                 values = {
                     name: getattr(one, name)
@@ -486,7 +423,7 @@ class Ledger(Departing, Reading):
                     if name not in ("job_id", "at", "properties")
                 }
                 values |= {"kind": one.kind.value, "properties": json.dumps(one.properties)}
-                connection.execute(insert(s.fidelity).values(job=number, at=now, **values))
+                PUT_FIDELITY.run(connection, [{"job": number, "at": now} | values])
 
         self._call(act)
 
@@ -495,15 +432,10 @@ class Ledger(Departing, Reading):
         now = self._clock.now()
         run = self._run
 
-        def act(connection: Connection) -> None:
-            number = None
-            if job_id:
-                number = connection.execute(select(s.job.c.no).where(s.job.c.id == job_id)).scalar()
-            connection.execute(
-                insert(s.incident).values(
-                    run=run, job=number, at=now, until=until, kind=kind, words=words[:MAX_TEXT]
-                )
-            )
+        def act(connection: sqlite3.Connection) -> None:
+            values = {"run": run, "at": now, "until": until, "kind": kind, "words": words[:MAX_TEXT]}
+            values["job"] = JOB_NUMBER.value(connection, job_id=job_id) if job_id else None
+            ADD_INCIDENT.run(connection, [values])
 
         self._put(_Call(act))
 
@@ -589,7 +521,7 @@ class Ledger(Departing, Reading):
                 steps.append(operation.apply)
         pour()
 
-        def apply(connection: Connection) -> None:
+        def apply(connection: sqlite3.Connection) -> None:
             for step in steps:
                 step(connection)
 
@@ -599,10 +531,10 @@ class Ledger(Departing, Reading):
     def _fences(group: Sequence[Any]) -> Apply:
         leases = {operation.lease for operation in group if operation.lease is not None}
         wanted = {(lease.job_no, lease.fence) for lease in leases}
-        ready = HELD.ready(list(wanted))
+        ready = [HELD.ready(places=part) for part in parts(wanted)]
 
-        def check(connection: Connection) -> None:
-            held = sum(connection.exec_driver_sql(sql, values).scalar_one() for sql, values in ready)
+        def check(connection: sqlite3.Connection) -> None:
+            held = sum(row[0] for row in fetch(connection, ready))
             if held != len(wanted):
                 raise JobError(
                     "another process has taken over this mailbox",
@@ -618,7 +550,7 @@ class Ledger(Departing, Reading):
         if all(place in self._folder_numbers for place in places):
             return make(operations)
 
-        def later(connection: Connection) -> None:
+        def later(connection: sqlite3.Connection) -> None:
             for job_no, folder_id in places:
                 self._folder_number(connection, job_no, folder_id)
             make(operations)(connection)
@@ -635,9 +567,9 @@ class Ledger(Departing, Reading):
                 row["job"], row["folder"], row["state"], row["updated"] = job, number, _SENDING, now
                 rows[job, row["key"]] = row
         jobs = {row["folder"]: row["job"] for row in rows.values()}
-        known, new = KNOWN.ready(list(rows)), BEGIN.ready(list(rows.values()))
+        known, new = _known(rows), BEGIN.ready(list(rows.values()))
 
-        def apply(connection: Connection) -> None:
+        def apply(connection: sqlite3.Connection) -> None:
             before = fetch(connection, known)
             execute(connection, new)
             if before:
@@ -663,7 +595,7 @@ class Ledger(Departing, Reading):
                 sample[1] += row["octets"]
         run = settles[0].lease.run
         jobs = {row["folder"]: row["job"] for row in rows.values()}
-        known, new = KNOWN.ready(list(rows)), SETTLE.ready(list(rows.values()))
+        known, new = _known(rows), SETTLE.ready(list(rows.values()))
         sums = TALLY.ready(_sums(jobs, counts))
         new += SAMPLE.ready(
             [
@@ -672,7 +604,7 @@ class Ledger(Departing, Reading):
             ]
         )
 
-        def apply(connection: Connection) -> None:
+        def apply(connection: sqlite3.Connection) -> None:
             before = fetch(connection, known)
             execute(connection, new)
             if before:
@@ -684,7 +616,7 @@ class Ledger(Departing, Reading):
 
     @staticmethod
     def _count(
-        connection: Connection,
+        connection: sqlite3.Connection,
         job: int | Mapping[int, int],
         changes: Iterable[tuple[int, str, str, int, int]],
     ) -> None:
@@ -693,10 +625,10 @@ class Ledger(Departing, Reading):
         if rows:
             TALLY.run(connection, rows)
 
-    def _folder_number(self, connection: Connection, job_no: int, folder_id: str) -> int:
+    def _folder_number(self, connection: sqlite3.Connection, job_no: int, folder_id: str) -> int:
         number = self._folder_numbers.get((job_no, folder_id))
         if number is None:
-            number = FOLDER_NUMBER.run(connection, job_no=job_no, id=folder_id).scalar()
+            number = FOLDER_NUMBER.value(connection, job_no=job_no, folder_id=folder_id)
             if number is None:
                 raise JobError(
                     "a folder was written about before it was put into the ledger", code="no_folder"
@@ -730,7 +662,12 @@ def _sums(
 
 def _no_more(old: Any) -> tuple[int, str, str, int, int]:
     """An entry that the tally counts and will count elsewhere."""
-    return (old.folder, old.state, old.why, -1, -(old.size or 0))
+    _, _, folder, state, why, size = old
+    return (folder, state, why, -1, -(size or 0))
+
+
+def _known(places: Iterable[tuple[int, bytes]]) -> list[Ready]:
+    return [KNOWN.ready(places=part) for part in parts(places)]
 
 
 def _row_of(ref: ItemRef, page: int) -> dict[str, Any]:
@@ -760,8 +697,3 @@ def _why(outcome: Outcome) -> tuple[str, str]:
     if isinstance(error, MigratorError):
         return (error.code, error.message[:MAX_TEXT])
     return ("error", type(error).__name__ if error is not None else "")
-
-
-def _parts(values: list[Any], size: int = 400) -> Iterator[list[Any]]:
-    for start in range(0, len(values), size):
-        yield values[start : start + size]

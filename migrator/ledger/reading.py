@@ -9,9 +9,8 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import Engine, Select, func, select
-
-from migrator.ledger import schema as s
+from migrator.ledger.database import Database
+from migrator.ledger.prepared import Statement, parts
 from migrator.ledger.records import (
     Entry,
     Fidelity,
@@ -25,7 +24,7 @@ from migrator.ledger.records import (
     from_epoch,
     key_of,
 )
-from migrator.ledger.standing import IN_INDEX, INDEXED, NOT_SENT, Standing
+from migrator.ledger.standing import INDEXED, NOT_SENT, Standing
 from migrator.model import (
     Checkpoint,
     Fingerprint,
@@ -38,26 +37,44 @@ from migrator.model import (
     State,
 )
 
-_PART = 400
-_STREAM = 2_000
+_OF_JOB = {None: Statement("entries")} | {one: Statement(f"entries_{one.value}") for one in State}
+_IN_FOLDER = {None: Statement("entries_in_folder")} | {
+    one: Statement(f"entries_in_folder_{one.value}") for one in State
+}
+_OF_ALL = {one: Statement(f"entries_of_all_{one.value}") for one in INDEXED}
+SKIPPED_BECAUSE = Statement("entries_skipped_because")
+SKIPPED_BECAUSE_IN_FOLDER = Statement("entries_in_folder_skipped_because")
+BY_KEY = Statement("entries_by_key")
+CLAIMED_TARGETS = Statement("claimed_targets")
+BY_MESSAGE_ID = Statement("entries_by_message_id")
+JOB_NUMBER = Statement("job_number")
+FOLDERS = Statement("folders")
+JOBS = Statement("jobs")
+RUNS = Statement("runs")
+THROUGHPUT = Statement("throughput")
+INCIDENTS = Statement("incidents")
+VERDICTS = Statement("verdicts")
+PATHS_TAKEN = Statement("paths_taken")
+FIDELITY = Statement("fidelity")
+BY_WHY = Statement("by_why")
+_RUN = ("started", "finished", "exit_code", "passname", "host", "pid", "version")
 
 
 class Reading(Standing):
     """Queries on one ledger file. Thread-safe; every call uses a connection of its own from the pool."""
 
-    def __init__(self, reader: Engine) -> None:
-        self._reader = reader
+    def __init__(self, database: Database) -> None:
+        self._database = database
         self._numbers: dict[str, int] = {}
 
     # ---------------------------------------------------------- for the engine
 
     def entries(self, job_id: str, refs: Sequence[ItemRef]) -> dict[str, Entry]:
         """What is known of these items, by their id."""
-        keys = [key_of(ref.id) for ref in refs]
+        number = self._job_number(job_id)
         found: dict[str, Entry] = {}
-        for start in range(0, len(keys), _PART):
-            query = self._entries(job_id).where(s.entry.c.key.in_(keys[start : start + _PART]))
-            found |= {entry.source_id: entry for entry in self._stream(query)}
+        for part in parts([key_of(ref.id) for ref in refs]):
+            found |= {entry.source_id: entry for entry in self._stream(BY_KEY, job_no=number, keys=part)}
         return found
 
     def sending(self, job_id: str, folder_id: str | None = None) -> list[Entry]:
@@ -72,35 +89,31 @@ class Reading(Standing):
     ) -> Iterator[Entry]:
         """Skipped items, of these reasons only where any are named: a later pass may have other filters."""
         names = [reason.value for reason in reasons]
-        query = self._in_folder(self._entries(job_id), folder_id).where(
-            s.entry.c.state == State.SKIPPED.value, IN_INDEX
-        )
-        return self._stream(query.where(s.entry.c.why.in_(names)) if names else query)
+        if not names:
+            return self._open(job_id, folder_id, State.SKIPPED)
+        number = self._job_number(job_id)
+        if folder_id is None:
+            return self._stream(SKIPPED_BECAUSE, job_no=number, reasons=names)
+        return self._stream(SKIPPED_BECAUSE_IN_FOLDER, job_no=number, folder_id=folder_id, reasons=names)
 
     def claimed_targets(self, job_id: str, folder_id: str) -> set[str]:
         """Target ids that the ledger accounts for in a folder: an arrival with another id came from elsewhere."""
         number = self._job_number(job_id)
-        folder = select(s.folder.c.no).where(s.folder.c.job == number, s.folder.c.source_id == folder_id)
-        query = select(s.entry.c.target_id).where(
-            s.entry.c.job == number,
-            s.entry.c.folder == folder.scalar_subquery(),
-            s.entry.c.target_id != "",
-        )
-        with self._reader.connect() as connection:
-            return set(connection.execute(query).scalars())
+        with self._database.reading() as connection:
+            return set(CLAIMED_TARGETS.column(connection, job_no=number, folder_id=folder_id))
 
     def folders(self, job_id: str) -> list[FolderRow]:
         """The job's source folders in the order in which they were first listed."""
-        query = select(s.folder).where(s.folder.c.job == self._job_number(job_id)).order_by(s.folder.c.no)
-        with self._reader.connect() as connection:
-            return [_folder_row(job_id, row) for row in connection.execute(query)]
+        number = self._job_number(job_id)
+        with self._database.reading() as connection:
+            return [_folder_row(job_id, row) for row in FOLDERS.run(connection, job_no=number)]
 
     # ------------------------------------------------------------ for a person
 
     def jobs(self) -> list[JobRow]:
         """All jobs in manifest order."""
-        with self._reader.connect() as connection:
-            rows = connection.execute(select(s.job).order_by(s.job.c.line, s.job.c.no)).mappings().all()
+        with self._database.reading() as connection:
+            rows = JOBS.rows(connection)
         return [
             JobRow(
                 **{
@@ -126,164 +139,96 @@ class Reading(Standing):
 
     def all_in(self, state: State) -> Iterator[Entry]:
         """Every entry of all jobs that is sending, failed or skipped, streamed, job by job. Other states have no index."""
-        query = self._select_entries().where(s.entry.c.state == state.value, IN_INDEX)
-        return self._stream(query.order_by(s.entry.c.job, s.entry.c.folder))
+        return self._stream(_OF_ALL[state])
 
     def iter_entries(
         self, job_id: str, folder_id: str | None = None, state: State | None = None
     ) -> Iterator[Entry]:
         """All entries of a job or folder, streamed: ten million do not fit into memory."""
-        if state in INDEXED:
-            return self._open(job_id, folder_id, state)
-        query = self._in_folder(self._entries(job_id), folder_id)
-        return self._stream(query.where(s.entry.c.state == state.value) if state else query)
+        return self._open(job_id, folder_id, state)
 
     def find_message(self, message_id: str) -> list[Entry]:
         """Every entry with this Message-ID, in any mailbox."""
-        query = self._select_entries().where(s.entry.c.message_id == message_id)
-        return list(self._stream(query))
+        return list(self._stream(BY_MESSAGE_ID, forms=[message_id]))
 
     def runs(self) -> list[RunRow]:
-        with self._reader.connect() as connection:
+        with self._database.reading() as connection:
             return [
-                RunRow(
-                    row.no,
-                    row.started,
-                    row.finished,
-                    row.exit_code,
-                    row.passname,
-                    row.host,
-                    row.pid,
-                    row.version,
-                    json.loads(row.settings),
-                )
-                for row in connection.execute(select(s.run).order_by(s.run.c.no))
+                RunRow(row["no"], settings=json.loads(row["settings"]), **{name: row[name] for name in _RUN})
+                for row in RUNS.run(connection)
             ]
 
     def throughput(self, run: int | None = None) -> list[Sample]:
-        query = select(s.sample).order_by(s.sample.c.run, s.sample.c.at)
-        if run is not None:
-            query = query.where(s.sample.c.run == run)
-        with self._reader.connect() as connection:
-            return [Sample(row.run, row.at, row.items, row.octets) for row in connection.execute(query)]
+        with self._database.reading() as connection:
+            samples = [Sample(*row) for row in THROUGHPUT.run(connection)]
+        return samples if run is None else [sample for sample in samples if sample.run == run]
 
     def incidents(self, run: int | None = None) -> list[Incident]:
-        query = (
-            select(s.incident, s.job.c.id.label("job_id"))
-            .join(s.job, s.job.c.no == s.incident.c.job, isouter=True)
-            .order_by(s.incident.c.no)
-        )
-        if run is not None:
-            query = query.where(s.incident.c.run == run)
-        with self._reader.connect() as connection:
-            return [
-                Incident(row.run, row.job_id or "", row.at, row.until, row.kind, row.words)
-                for row in connection.execute(query)
+        with self._database.reading() as connection:
+            found = [
+                Incident(
+                    row["run"], row["job_id"] or "", *(row[name] for name in ("at", "until", "kind", "words"))
+                )
+                for row in INCIDENTS.run(connection)
             ]
+        return found if run is None else [incident for incident in found if incident.run == run]
 
     def verdicts(self, endpoint: str = "") -> list[Verdict]:
         """What was proven of a target endpoint, or of all."""
-        query = select(s.verdict)
-        if endpoint:
-            query = query.where(s.verdict.c.endpoint == endpoint)
-        with self._reader.connect() as connection:
+        with self._database.reading() as connection:
             return [
-                Verdict(
-                    row.endpoint,
-                    row.tenant,
-                    row.origin,
-                    Kind(row.kind),
-                    bool(row.accepted),
-                    row.detail,
-                    row.at,
-                )
-                for row in connection.execute(query)
+                Verdict(at_endpoint, tenant, origin, Kind(kind), bool(accepted), detail, at)
+                for at_endpoint, tenant, origin, kind, accepted, detail, at in VERDICTS.run(connection)
+                if not endpoint or at_endpoint == endpoint
             ]
 
     def paths_taken(self) -> Iterator[PathTaken]:
         """Copied items by job, kind, path and remarks; counted as they are written, so it is quick at any size."""
-        r = s.route.c
-        query = (
-            select(s.job.c.id, r.kind, r.path, r.notes, r["items"])
-            .join(s.job, s.job.c.no == r.job)
-            .where(r["items"] > 0)
-            .order_by(s.job.c.line, s.job.c.no, r.kind, r.path, r.notes)
-        )
-        with self._reader.connect() as connection:
-            for row in connection.execution_options(yield_per=_STREAM).execute(query):
-                yield PathTaken(row.id, Kind(row.kind), path_of(row.path), _notes(row.notes), row.items)
+        with self._database.reading() as connection:
+            for job_id, kind, path, notes, items in PATHS_TAKEN.run(connection):
+                yield PathTaken(job_id, Kind(kind), path_of(path), _notes(notes), items)
 
     def fidelity(self, job_id: str | None = None) -> list[Fidelity]:
         """What the last deep verification of one job, or of each, found; in manifest order."""
-        query = (
-            select(s.fidelity, s.job.c.id.label("job_id"))
-            .join(s.job, s.job.c.no == s.fidelity.c.job)
-            .order_by(s.job.c.line, s.job.c.no, s.fidelity.c.kind, s.fidelity.c.path)
-        )
-        if job_id is not None:
-            query = query.where(s.job.c.id == job_id)
-        with self._reader.connect() as connection:
+        names = [name for name in Fidelity.__dataclass_fields__ if name not in ("kind", "properties")]
+        with self._database.reading() as connection:
             return [
                 Fidelity(
-                    **{
-                        name: getattr(row, name)
-                        for name in Fidelity.__dataclass_fields__
-                        if name not in ("kind", "properties")
-                    },
-                    kind=Kind(row.kind),
-                    properties=json.loads(row.properties),
+                    **{name: row[name] for name in names},
+                    kind=Kind(row["kind"]),
+                    properties=json.loads(row["properties"]),
                 )
-                for row in connection.execute(query)
+                for row in FIDELITY.run(connection)
+                if job_id is None or row["job_id"] == job_id
             ]
 
     # ---------------------------------------------------------------- the parts
 
     def _job_number(self, job_id: str) -> int:
-        number = self._numbers.get(job_id)
+        number: int | None = self._numbers.get(job_id)
         if number is None:
-            with self._reader.connect() as connection:
-                number = connection.execute(select(s.job.c.no).where(s.job.c.id == job_id)).scalar()
+            with self._database.reading() as connection:
+                number = JOB_NUMBER.value(connection, job_id=job_id)
             if number is None:
                 return -1
             self._numbers[job_id] = number
         return number
 
-    @staticmethod
-    def _select_entries() -> Select[Any]:
-        return (
-            select(s.entry, s.folder.c.source_id.label("folder_id"), s.job.c.id.label("job_id"))
-            .join(s.folder, s.folder.c.no == s.entry.c.folder)
-            .join(s.job, s.job.c.no == s.entry.c.job)
-        )
+    def _open(self, job_id: str, folder_id: str | None, state: State | None) -> Iterator[Entry]:
+        number = self._job_number(job_id)
+        if folder_id is None:
+            return self._stream(_OF_JOB[state], job_no=number)
+        return self._stream(_IN_FOLDER[state], job_no=number, folder_id=folder_id)
 
-    def _entries(self, job_id: str) -> Select[Any]:
-        return self._select_entries().where(s.entry.c.job == self._job_number(job_id))
-
-    @staticmethod
-    def _in_folder(query: Select[Any], folder_id: str | None) -> Select[Any]:
-        return query if folder_id is None else query.where(s.folder.c.source_id == folder_id)
-
-    def _open(self, job_id: str, folder_id: str | None, state: State) -> Iterator[Entry]:
-        query = self._in_folder(self._entries(job_id), folder_id).where(s.entry.c.state == state.value)
-        return self._stream(query.where(IN_INDEX))
-
-    def _stream(self, query: Select[Any]) -> Iterator[Entry]:
-        with self._reader.connect() as connection:
-            for row in connection.execution_options(yield_per=_STREAM).execute(query):
-                yield _entry(row)
+    def _stream(self, statement: Statement, **values: Any) -> Iterator[Entry]:
+        with self._database.reading() as connection:
+            yield from map(_entry, statement.run(connection, **values))
 
     def _by_why(self, state: State) -> list[tuple[str, str, int]]:
-        query = (
-            select(s.job.c.id, s.tally.c.why, func.sum(s.tally.c["items"]).label("items"))
-            .join(s.folder, s.folder.c.no == s.tally.c.folder)
-            .join(s.job, s.job.c.no == s.folder.c.job)
-            .where(s.tally.c.state == state.value)
-            .group_by(s.job.c.id, s.job.c.line, s.tally.c.why)
-            .having(func.sum(s.tally.c["items"]) > 0)
-            .order_by(s.job.c.line, s.tally.c.why)
-        )
-        with self._reader.connect() as connection:
-            return [(row.id, row.why, row.items) for row in connection.execute(query)]
+        with self._database.reading() as connection:
+            return [
+                (job_id, why, items) for job_id, why, items in BY_WHY.run(connection, of_state=state.value)
+            ]
 
 
 def path_of(word: str) -> str:
@@ -296,51 +241,51 @@ def _notes(word: str) -> tuple[str, ...]:
 
 
 def _entry(row: Any) -> Entry:
-    state = State(row.state)
+    state = State(row["state"])
     return Entry(
-        job_id=row.job_id,
-        folder_id=row.folder_id,
-        source_id=row.source_id,
-        version=row.version,
-        kind=Kind(row.kind),
-        item_class=row.item_class,
-        size=row.size,
-        received=from_epoch(row.received),
-        message_id=row.message_id,
-        seen=None if row.seen is None else bool(row.seen),
+        job_id=row["job_id"],
+        folder_id=row["folder_id"],
+        source_id=row["source_id"],
+        version=row["version"],
+        kind=Kind(row["kind"]),
+        item_class=row["item_class"],
+        size=row["size"],
+        received=from_epoch(row["received"]),
+        message_id=row["message_id"],
+        seen=None if row["seen"] is None else bool(row["seen"]),
         state=state,
-        reason=SkipReason(row.why) if state is State.SKIPPED and row.why else None,
-        code=row.why if state is State.FAILED else "",
-        error=row.error if state is not State.COPIED and state is not State.PRESENT else "",
-        departed=row.why if state is State.COPIED or state is State.PRESENT else "",
-        moved_to=row.error if row.why == "moved" else "",
-        target_id=row.target_id,
-        target_version=row.target_version,
-        fingerprint=Fingerprint(row.fingerprint),
-        attempts=row.attempts,
-        octets=row.octets,
-        path_taken=path_of(row.path_taken),
-        notes=_notes(row.notes),
-        updated=row.updated,
+        reason=SkipReason(row["why"]) if state is State.SKIPPED and row["why"] else None,
+        code=row["why"] if state is State.FAILED else "",
+        error=row["error"] if state is not State.COPIED and state is not State.PRESENT else "",
+        departed=row["why"] if state is State.COPIED or state is State.PRESENT else "",
+        moved_to=row["error"] if row["why"] == "moved" else "",
+        target_id=row["target_id"],
+        target_version=row["target_version"],
+        fingerprint=Fingerprint(row["fingerprint"]),
+        attempts=row["attempts"],
+        octets=row["octets"],
+        path_taken=path_of(row["path_taken"]),
+        notes=_notes(row["notes"]),
+        updated=row["updated"],
     )
 
 
 def _folder_row(job_id: str, row: Any) -> FolderRow:
     return FolderRow(
         job_id=job_id,
-        source_id=row.source_id,
-        path=tuple(json.loads(row.path)),
-        kind=Kind(row.kind),
-        folder_class=row.folder_class,
-        role=Role(row.role) if row.role else None,
-        total=row.total,
-        size=row.size,
-        target_id=row.target_id,
-        target_path=tuple(json.loads(row.target_path)),
-        skipped=SkipReason(row.skipped) if row.skipped else None,
-        checkpoint=_checkpoint(row.checkpoint_scheme, row.checkpoint_token),
-        mark=_checkpoint(row.mark_scheme, row.mark_token),
-        listed=bool(row.listed),
+        source_id=row["source_id"],
+        path=tuple(json.loads(row["path"])),
+        kind=Kind(row["kind"]),
+        folder_class=row["folder_class"],
+        role=Role(row["role"]) if row["role"] else None,
+        total=row["total"],
+        size=row["size"],
+        target_id=row["target_id"],
+        target_path=tuple(json.loads(row["target_path"])),
+        skipped=SkipReason(row["skipped"]) if row["skipped"] else None,
+        checkpoint=_checkpoint(row["checkpoint_scheme"], row["checkpoint_token"]),
+        mark=_checkpoint(row["mark_scheme"], row["mark_token"]),
+        listed=bool(row["listed"]),
     )
 
 

@@ -6,11 +6,9 @@ Sizes are octets, `at`, `updated` and the like are seconds since the epoch (UTC)
 
 from __future__ import annotations
 
-from typing import Any
-
 from sqlalchemy import (
+    DDL,
     Column,
-    Connection,
     Float,
     ForeignKey,
     Index,
@@ -191,14 +189,8 @@ _TELL = (
     "DELETE FROM sqlite_stat1",
     *(f"INSERT INTO sqlite_stat1 VALUES ('{one[0]}', '{one[1]}', '{one[2]}')" for one in STATISTICS),
 )
-
-
-@event.listens_for(metadata, "after_create")
-def _complete(_metadata: MetaData, connection: Connection, **_: Any) -> None:
-    if connection.dialect.name == "sqlite":
-        for statement in (*TRIGGERS, *_TELL):
-            connection.exec_driver_sql(statement)
-
+for _statement in (*TRIGGERS, *_TELL):
+    event.listen(metadata, "after_create", DDL(_statement).execute_if(dialect="sqlite"))
 
 verdict = Table(
     "verdict",

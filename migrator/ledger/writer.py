@@ -13,10 +13,8 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DBAPIError
-
 from migrator.errors import MigratorError, RunError
+from migrator.ledger.database import Database, transaction
 
 GROUP = 500
 """Most operations in one transaction: bounds how long the first of them waits for the last."""
@@ -65,7 +63,7 @@ class Operation(Protocol):
     ticket: Ticket
 
 
-Apply = Callable[[Connection], None]
+Apply = Callable[[sqlite3.Connection], None]
 """Applies a group of operations in order, filling `ticket.result`. Raises the error of the first that cannot be applied."""
 Prepare = Callable[[Sequence[Any]], Apply]
 """Makes ready what a group needs, before its transaction begins: while it lasts no other process can write."""
@@ -74,8 +72,8 @@ Prepare = Callable[[Sequence[Any]], Apply]
 class Writer:
     """The only maker of writes to one ledger file. Operations are applied in the order in which they were put."""
 
-    def __init__(self, engine: Engine, prepare: Prepare) -> None:
-        self._engine = engine
+    def __init__(self, database: Database, prepare: Prepare) -> None:
+        self._connection = database.writer()
         self._prepare = prepare
         self._queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._broken: RunError | None = None
@@ -102,7 +100,7 @@ class Writer:
         self._thread.join()
 
     def _work(self) -> None:
-        with self._engine.connect() as connection:
+        with contextlib.closing(self._connection) as connection:
             stop = False
             while not stop:
                 group, stop = self._next_group()
@@ -127,7 +125,7 @@ class Writer:
                 return group, False
         return group, True
 
-    def _commit(self, connection: Connection, group: list[Any]) -> None:
+    def _commit(self, connection: sqlite3.Connection, group: list[Any]) -> None:
         error = self._try(connection, group)
         if error is None:
             for operation in group:
@@ -140,31 +138,29 @@ class Writer:
             for operation in group:
                 self._commit(connection, [operation])
 
-    def _try(self, connection: Connection, group: list[Any]) -> BaseException | None:
+    def _try(self, connection: sqlite3.Connection, group: list[Any]) -> BaseException | None:
         if self._broken is not None:
             return self._broken
         try:
             apply = self._prepare(group)
-            with connection.begin():
+            with transaction(connection):
                 apply(connection)
-        except DBAPIError as error:
+        except sqlite3.Error as error:
             translated = translate(error)
             if translated.code in ("disk_full", "ledger_unwritable", "ledger_corrupt"):
                 # Fatal for the process: an outcome that cannot be written down must stop all further sending.
                 self._broken = translated
             return translated
         except MigratorError as error:
-            with contextlib.suppress(DBAPIError):
-                connection.rollback()
             return error
         except Exception as error:  # noqa: BLE001 - handed to whoever waits for the ticket
             return error
         return None
 
 
-def translate(error: DBAPIError) -> RunError:
+def translate(error: sqlite3.Error) -> RunError:
     """SQLite's own errors in the words of the taxonomy."""
-    text = str(error.orig)
+    text = str(error)
     lowered = text.lower()
     if "disk is full" in lowered or "database or disk is full" in lowered:
         return RunError(
@@ -184,7 +180,7 @@ def translate(error: DBAPIError) -> RunError:
             code="ledger_busy",
             remedy="Close other programs that have the ledger open and run the same command again.",
         )
-    if "malformed" in lowered or "not a database" in lowered or isinstance(error.orig, sqlite3.DatabaseError):
+    if "malformed" in lowered or "not a database" in lowered or isinstance(error, sqlite3.DatabaseError):
         return RunError(
             f"the ledger file is damaged or no ledger ({text})",
             code="ledger_corrupt",

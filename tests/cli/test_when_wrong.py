@@ -10,14 +10,13 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, event
 
 from migrator.cli.loading import load
 from migrator.engine import run as engine_run
 from migrator.engine.stop import SystemClock
 from migrator.lab.server import Lab
 from migrator.lab.world import World
-from migrator.ledger import Ledger
+from migrator.ledger import Ledger, database
 from migrator.model import Job
 from tests.cli.rehearsal import ALMA, BERTRAND, Rehearsal
 
@@ -258,19 +257,21 @@ def test_a_mailbox_that_another_process_works_on(play: Rehearsal, monkeypatch: p
     settled(play)
 
 
-def test_a_full_disk(play: Rehearsal) -> None:
+def test_a_full_disk(play: Rehearsal, monkeypatch: pytest.MonkeyPatch) -> None:
     """SQLite answers as on a full disk once its file may not grow; what was acknowledged before stays."""
     with closing(sqlite3.connect(play.folder / "ledger.sqlite")) as connection:
         (pages,) = connection.execute("PRAGMA page_count").fetchone()
 
-    def small(connection: sqlite3.Connection, _record: object) -> None:
+    def small(
+        path: Path, connect: Callable[[Path], sqlite3.Connection] = database.connect
+    ) -> sqlite3.Connection:
+        connection = connect(path)
         connection.execute(f"PRAGMA max_page_count={pages + 2}")
+        return connection
 
-    event.listen(Engine, "connect", small)
-    try:
-        done = play("run")
-    finally:
-        event.remove(Engine, "connect", small)
+    monkeypatch.setattr(database, "connect", small)
+    done = play("run")
+    monkeypatch.undo()
     assert done.exit_code == 5, done.output
     assert "is full" in done.output
     assert "same command again" in done.output

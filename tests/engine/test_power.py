@@ -32,11 +32,10 @@ def states(folder: Path) -> dict[str, str]:
 
 def test_commits_reach_the_disk(tmp_path: Path) -> None:
     database = open_database(tmp_path / "ledger.sqlite", read_only=False)
-    with database.writer.connect() as connection:
-        assert (
-            connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2
-        )  # FULL: an fsync with every commit
-        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
+    with closing(database.writer()) as connection:
+        (synchronous,) = connection.execute("PRAGMA synchronous").fetchone()
+        assert synchronous == 2  # FULL: an fsync with every commit
+        assert tuple(connection.execute("PRAGMA journal_mode").fetchone()) == ("wal",)
     database.close()
 
 

@@ -6,16 +6,16 @@ import os
 import sqlite3
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, event
 
 from migrator.errors import InDoubt, ItemError, JobError, RunError, UserError
-from migrator.ledger import LEASE_S, Fidelity, Lease, Ledger
+from migrator.ledger import LEASE_S, Fidelity, Lease, Ledger, database
+from migrator.ledger.prepared import Statement
 from migrator.model import (
     Checkpoint,
     Fingerprint,
@@ -261,6 +261,14 @@ def test_it_is_private_and_of_this_version(tmp_path: Path, clock: FakeClock) -> 
     assert newer.value.code == "ledger_newer"
 
 
+def test_the_texts_are_those_of_the_statements() -> None:
+    from migrator.ledger import statements
+
+    assert statements.FILE.read_text("utf-8") == statements.texts(), (
+        "write them anew: python -m migrator.ledger.statements"
+    )
+
+
 def test_migrations_make_the_same_tables_as_a_new_ledger(tmp_path: Path, clock: FakeClock) -> None:
     from sqlalchemy import create_engine
 
@@ -339,16 +347,20 @@ def test_a_foreign_file_is_refused(tmp_path: Path, clock: FakeClock) -> None:
     assert missing.value.code == "ledger_missing"
 
 
-def test_a_full_disk_stops_all_further_writing(tmp_path: Path, clock: FakeClock) -> None:
-    def small(connection: sqlite3.Connection, _record: object) -> None:
+def test_a_full_disk_stops_all_further_writing(
+    tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def small(
+        path: Path, connect: Callable[[Path], sqlite3.Connection] = database.connect
+    ) -> sqlite3.Connection:
+        connection = connect(path)
         connection.execute("PRAGMA max_page_count=80")  # SQLite then answers as on a full disk
+        return connection
 
-    event.listen(Engine, "connect", small)
-    try:
-        ledger = Ledger.open(tmp_path / "ledger.db", clock=clock)
-        ledger.register([JOB])
-    finally:
-        event.remove(Engine, "connect", small)
+    monkeypatch.setattr(database, "connect", small)
+    ledger = Ledger.open(tmp_path / "ledger.db", clock=clock)
+    ledger.register([JOB])
+    monkeypatch.undo()
     with ledger:
         lease = ledger.claim(JOB.id, 1)
         assert lease
@@ -427,14 +439,13 @@ def test_a_folder_keeps_its_target_and_its_mark(ledger: Ledger, lease: Lease) ->
 
 def test_no_write_looks_through_all_entries(ledger: Ledger, lease: Lease) -> None:
     """What a write costs must not depend on what the ledger holds already."""
-    from migrator.ledger import statements
-
-    hot: list[tuple[str, tuple[object, ...]]] = []
-    hot += statements.KNOWN.ready([(1, b"k" * 16), (2, b"j" * 16), (3, b"i" * 16)])
-    hot += statements.HELD.ready([(1, 1), (2, 1)])
-    hot.append(statements.UNSETTLED._compiled)
-    hot.append(statements.ADVANCE._compiled)
-    hot.append(statements.FOLDER_NUMBER._compiled)
+    hot = [
+        Statement("known").ready(places=[(1, b"k" * 16), (2, b"j" * 16), (3, b"i" * 16)]),
+        Statement("held").ready(places=[(1, 1), (2, 1)]),
+        Statement("unsettled").ready(job_no=1, folder_no=1, page_no=1),
+        Statement("advance").ready(folder_no=1, scheme="a", token="b", last_page=0),
+        Statement("folder_number").ready(job_no=1, folder_id="a"),
+    ]
     with sqlite3.connect(ledger._path) as raw:
         for sql, values in hot:
             plan = [row[3] for row in raw.execute("EXPLAIN QUERY PLAN " + sql, tuple(values))]
@@ -472,12 +483,9 @@ def test_routes_are_counted_whatever_becomes_of_an_item(ledger: Ledger, lease: L
 
 
 def test_a_question_about_a_folder_does_not_go_through_its_mailbox(ledger: Ledger, lease: Lease) -> None:
-    from sqlalchemy import event
-
-    asked: list[tuple[str, tuple[object, ...]]] = []
-    event.listen(
-        ledger._database.reader, "before_cursor_execute", lambda *said: asked.append((said[2], said[3]))
-    )
+    asked: list[str] = []
+    with ledger._database.reading() as connection:
+        connection.set_trace_callback(asked.append)
     ledger.sending(JOB.id, INBOX.id)
     ledger.failed(JOB.id)
     list(ledger.skipped(JOB.id, INBOX.id, [SkipReason.TOO_LARGE]))
@@ -487,8 +495,9 @@ def test_a_question_about_a_folder_does_not_go_through_its_mailbox(ledger: Ledge
     with sqlite3.connect(ledger._path) as raw:
         steps = [
             step[3]
-            for sql, values in asked
-            for step in raw.execute("EXPLAIN QUERY PLAN " + sql, values)
+            for sql in asked
+            if sql.startswith("SELECT")
+            for step in raw.execute("EXPLAIN QUERY PLAN " + sql)
             if "entry" in step[3]
         ]
     assert len(steps) >= 6
