@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "migrator"
 
 # Room → the rooms that it may import from. What is not named here may import nothing of the house.
-BOTTOM = {"model", "errors", "settings", "meter", "__init__"}
+BOTTOM = {"model", "errors", "settings", "meter", "lull", "__init__"}
 SEAMS = BOTTOM | {"interfaces", "events"}
 SHELF = SEAMS | {"plan", "ledger", "formats", "auth", "mapi"}
 MAY_IMPORT: dict[str, set[str]] = {
@@ -22,6 +24,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "errors": BOTTOM,
     "settings": BOTTOM,
     "meter": BOTTOM,
+    "lull": BOTTOM,
     "events": BOTTOM,
     "interfaces": BOTTOM | {"events"},
     "mapi": BOTTOM | {"mapi"},
@@ -37,7 +40,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "notify": SHELF | {"report", "notify"},
     "assembly": SHELF | {"engine", "adapters", "wrappers", "report", "forecast", "assembly"},
     "lab": BOTTOM | {"lab", "formats", "mapi"},
-    "cli": SHELF | {"assembly", "engine", "adapters", "wrappers", "report", "forecast", "notify", "lab", "cli"},
+    "cli": SHELF
+    | {"assembly", "engine", "adapters", "wrappers", "report", "forecast", "notify", "lab", "cli"},
     "__main__": {"cli"},
     "__init__": set(),
 }
@@ -154,3 +158,52 @@ def test_help_loads_quickly() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+HEAVY = (
+    "exchangelib",
+    "sqlalchemy",
+    "alembic",
+    "msal",
+    "lxml",
+    "jinja2",
+    "uvicorn",
+    "requests",
+    "cryptography",
+    "tenacity",
+    "migrator.adapters.ews",
+    "migrator.adapters.graph",
+    "migrator.engine.verify",
+    "migrator.mapi.compare",
+)
+
+
+@pytest.mark.parametrize("command", ["run", "status", "errors", "plan"])
+def test_a_command_loads_what_it_needs(command: str, tmp_path: Path) -> None:
+    """From one IMAP server to another: nothing of Exchange, of Microsoft 365, of XML, of migrations is needed."""
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))  # nobody listens there
+        port = closed.getsockname()[1]
+        table = f'kind = "imap"\nurl = "imap://127.0.0.1:{port}"\nusername = "any"\nsecret = "env:IMAP_PASSWORD"\n'
+        (tmp_path / "migration.toml").write_text(
+            f'[endpoints.old]\n{table}[endpoints.new]\n{table}[defaults]\nsource = "old"\ntarget = "new"\n',
+            encoding="utf-8",
+        )
+        (tmp_path / "mailboxes.csv").write_text(
+            "source,target\na@old.example,a@new.example\n", encoding="utf-8"
+        )
+        program = (
+            "import sys\nfrom migrator.cli.app import app\n"
+            "try:\n    app(sys.argv[2:], standalone_mode=True)\nexcept SystemExit:\n    pass\n"
+            "print('loaded:', sorted(set(sys.argv[1].split(',')) & set(sys.modules)))"
+        )
+        for words in (["run"], [command]):  # the second time there is a ledger
+            done = subprocess.run(
+                [sys.executable, "-c", program, ",".join(HEAVY), *words, "-p", str(tmp_path)],
+                env={**os.environ, "IMAP_PASSWORD": "x"},
+                capture_output=True,
+                text=True,
+                check=True,
+            )
+            assert "Traceback" not in done.stdout + done.stderr
+            assert done.stdout.splitlines()[-1] == "loaded: []", (words, done.stdout, done.stderr)
