@@ -93,7 +93,6 @@ def to_json(found: Sequence[Rebuilt]) -> str:
 
 
 BY = {
-    "fingerprint": "fingerprint",
     "message_id": "Message-ID",
     "search_key": "search key",
     "dates": "subject and dates",

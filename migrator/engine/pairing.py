@@ -1,15 +1,16 @@
 """Which target items are copies of which source items, with no ledger to ask: from the strongest evidence down, in multisets.
 
-    1 fingerprint and date received        Message-ID, or subject and dates: see `formats.fingerprint`
-    2 fingerprint
+    1 fingerprint of items with a Message-ID, and date received
+    2 fingerprint of items with a Message-ID
     3 Message-ID, also where the two systems call the item another kind
     4 search key
-    5 kind, subject, both dates            where one side has lost its Message-ID
+    5 kind, subject, both dates            where one side has no Message-ID, or has lost it
     6 kind, subject, date sent             where the target stamps a date of its own
     7 kind, subject, date received
     8 content: the texts of both are the same, then all that counts is compared (`engine.rebuild` reads them)
 
-Two different Message-IDs are never one item. Of true duplicates each is paired with a copy of its own: two at the source and
+A fingerprint of subject and dates is not enough by itself: a copy that has lost its Message-ID has the same one as another
+item of that subject and those dates. Two different Message-IDs are never one item. Of true duplicates each is paired with a copy of its own: two at the source and
 one in the target leave one to be copied. Where a group holds more source items than copies and they are not alike, content
 decides which of them is there.
 """
@@ -90,11 +91,11 @@ class Pairs:
 
 
 def _print_and_date(one: Known) -> Hashable:
-    return (one.print, one.received) if one.print and one.received is not None else None
+    return (one.print, one.received) if one.message_id and one.received is not None else None
 
 
 def _print(one: Known) -> Hashable:
-    return one.print or None
+    return one.print if one.message_id else None
 
 
 def _message_id(one: Known) -> Hashable:
@@ -121,9 +122,9 @@ def _received(one: Known) -> Hashable:
     return (one.kind, one.associated, one.subject, one.received)
 
 
-_BY_PRINT = (("fingerprint", _print_and_date), ("fingerprint", _print), ("message_id", _message_id))
+_BY_MESSAGE_ID = (("message_id", _print_and_date), ("message_id", _print), ("message_id", _message_id))
 _BY_LISTING = (
-    *_BY_PRINT,
+    *_BY_MESSAGE_ID,
     ("search_key", _search_key),
     ("dates", _dates),
     ("dates", _sent),
@@ -148,9 +149,9 @@ class Pairing:
         for name, key in _BY_LISTING:
             self._round(name, key)
 
-    def by_print(self) -> None:
+    def by_strong(self) -> None:
         """Strong evidence alone: for items that may lie in another folder."""
-        for name, key in _BY_PRINT:
+        for name, key in (*_BY_MESSAGE_ID, ("dates", _dates)):
             self._round(name, key)
 
     def _pair(self, one: Known, other: Known, name: str) -> None:
@@ -177,11 +178,15 @@ class Pairing:
             if _may_be(mine[0], there[0]):
                 self._pair(mine[0], there[0], name)
             return
-        if max(len(mine), len(there)) > CLOSEST_MOST:
-            self._in_order(name, mine, there)
-            return
+        # With fewer copies than items it matters which of them is there. Those of one Message-ID that look alike are alike;
+        # without one, the same subject and dates may be on different items.
         unlike = len({(one.item_class, one.size, one.received, one.seen) for one in mine}) > 1
-        judge = self._alike if unlike and len(mine) > len(there) else None
+        unclear = len(mine) > len(there) and (unlike or not all(one.message_id for one in mine))
+        judge = self._alike if unclear else None
+        if max(len(mine), len(there)) > CLOSEST_MOST:
+            if judge is None or all(one.message_id for one in mine):
+                self._in_order(name, mine, there)
+            return  # else by content, where each is read once
         candidates = sorted(
             (_distance(one, other), n, m)
             for n, one in enumerate(mine)

@@ -225,7 +225,7 @@ class _Rebuilding:
         """Moved since, by somebody on either side: strong evidence counts wherever the item lies."""
         found = Pairs()
         pairing = Pairing(self.left_ours, self.left_theirs, None, found)
-        pairing.by_print()
+        pairing.by_strong()
         for source_id, other in found.found.items():
             _, ref = self.refs[source_id]
             self.told.elsewhere_items += 1
