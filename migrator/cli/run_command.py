@@ -12,6 +12,7 @@ import typer
 from migrator.cli.options import (
     AllowHidden,
     Batch,
+    Deadline,
     Exclude,
     Folders,
     MaxRate,
@@ -76,6 +77,7 @@ def command(
     time_zone: TimeZone = None,
     max_rate: MaxRate = None,
     wait_for_source: WaitForSource = None,
+    deadline: Deadline = None,
     force: Annotated[
         list[str], Option("--force", metavar="NAME", help="Pass a safety stop: empty_source ...")
     ] = [],  # noqa: B006
@@ -96,10 +98,13 @@ def command(
 
     Example: migrator run -p acme --batch pilot --pass prestage
     """
+    from contextlib import ExitStack
+
     from migrator import assembly
     from migrator.cli.beside import beside
     from migrator.cli.console import choose_view
     from migrator.cli.exits import MEANINGS, Exit
+    from migrator.cli.foretell import foretelling
     from migrator.cli.loading import interactive, load, settings_of
     from migrator.cli.logs import logging_to
     from migrator.cli.plan import as_text, exit_code
@@ -141,6 +146,7 @@ def command(
         time_zone=time_zone,
         max_rate=max_rate,
         wait_for_source=wait_for_source,
+        deadline=deadline,
     )
     stop = Stop()
     began = time.time()
@@ -149,8 +155,17 @@ def command(
         logging_to(loaded.project.folder),
         stops(stop),
         view,
-        beside(loaded.project, view.emit, page=page, notify=not dry_run, hurry=lambda: stop.now) as tell,
+        beside(loaded.project, view.emit, page=page, notify=not dry_run, hurry=lambda: stop.now) as told,
+        ExitStack() as along,
     ):
+        tell = told
+        if not dry_run:
+            tell = along.enter_context(
+                foretelling(
+                    loaded.project, loaded.jobs, settings, told,
+                    plan=order.plan if order is not None else None, processes=processes or 1,
+                )
+            )  # fmt: skip
         if order is not None and tell_changes(order, settings, view.emit, stop) and strict:
             view.emit(Notice("error", f"stopped by --strict. {remedy_of('plan_changed').todo}"))
             if not as_json:

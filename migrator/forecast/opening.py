@@ -7,6 +7,7 @@ that starts such runs would have it. A run with an end that does not come again 
 from __future__ import annotations
 
 from bisect import bisect_left
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from migrator.plan.hours import Hours, hours_of, is_weekly
@@ -83,6 +84,19 @@ class Opening:
             endless = done == float("inf")
             total += moment - begin if endless else min(length, moment - begin)
         return total
+
+
+def at_run(settings: RunSettings, begun: float, now: float) -> RunSettings:
+    """The settings of a run that was started at `begun`, as they are to be read now: a moment that has passed is past,
+    and does not mean the next one of its name."""
+    hours = _hours(settings, begun)
+    weekly = is_weekly(settings.not_before) and is_weekly(settings.stop_at)
+    if not weekly and hours.not_before is not None and hours.not_before.timestamp() <= now:
+        settings = replace(settings, not_before="")
+    if not weekly and hours.stop_at is not None:
+        end = hours.stop_at.isoformat() if hours.stop_at.timestamp() > now else ""
+        settings = replace(settings, stop_at=end)
+    return settings
 
 
 def _hours(settings: RunSettings, at: float) -> Hours:

@@ -53,7 +53,8 @@ PUBLISHED = Limits()
 class Terms:
     """now: epoch at which the run starts. limits: by endpoint. speeds: by (source, target) endpoint.
 
-    pace: how quick it truly goes, measured during a run, as a factor of what the speeds say; spread: of that.
+    pace: how quick it truly goes, measured during a run, as a factor of what the speeds say; above 1 it does not
+    reach the published windows. spread: of that.
     """
 
     now: float
@@ -68,7 +69,10 @@ class Terms:
     seed: int = 1
 
     def speeds_of(self, load: MailboxLoad) -> Speeds:
-        return self.speeds.get((load.source, load.target), ASSUMED)
+        speeds = self.speeds.get((load.source, load.target), ASSUMED)
+        if self.pace <= 1:
+            return speeds
+        return speeds.faster(source=self.pace, target=self.pace, machine=self.pace)
 
     def limits_of(self, load: MailboxLoad) -> Limits:
         return self.limits.get(load.target, PUBLISHED)
@@ -260,7 +264,7 @@ class _Throw:
 
     def __init__(self, dice: random.Random | None, terms: Terms) -> None:
         self._dice = dice
-        self.rest = 1 / terms.pace
+        self.rest = 1 / min(1.0, terms.pace)
         self._pairs: dict[tuple[str, str], tuple[float, float, float]] = {}
         if dice is not None:
             self.rest *= exp(dice.gauss(0.0, terms.spread))
@@ -403,7 +407,8 @@ def _relaxed(loads: Sequence[MailboxLoad], terms: Terms) -> dict[str, Terms]:
     now = {(load.source, load.target): terms.speeds_of(load) for load in loads}
 
     def quicker(**factors: float) -> Terms:
-        return replace(terms, speeds={pair: speeds.faster(**factors) for pair, speeds in now.items()})
+        faster = {pair: speeds.faster(**factors) for pair, speeds in now.items()}
+        return replace(terms, speeds=faster, pace=min(1.0, terms.pace))
 
     def wider(change: Callable[[Limits], Limits]) -> Terms:
         return replace(terms, limits={end: change(limits) for end, limits in terms.limits.items()})
