@@ -20,14 +20,20 @@ LAST_WAIT_S = 30.0
 
 def draw_page(project: Project, *, now: float, refresh_s: float = 0.0) -> str:
     """The page as the ledger has it now. Raises UserError."""
+    from migrator.cli.foretell import read_live
     from migrator.cli.loading import open_ledger
-    from migrator.report.customer import load_look, to_customer_html
+    from migrator.report.customer import Expected, load_look, to_customer_html
     from migrator.report.summary import summarise
 
     look = load_look(project.customer, project.folder)
     with open_ledger(project) as ledger:
         summary = summarise(ledger, now=now, title=project.folder.name)
-    return to_customer_html(summary, look, refresh_s=refresh_s)
+    live = read_live(project.folder, now)
+    if live is None:
+        return to_customer_html(summary, look, refresh_s=refresh_s)
+    ends = {job: Expected(p50, p90) for job, (p50, p90) in live.mailboxes.items() if p50 and p90}
+    whole = Expected(live.p50, live.p90) if live.p50 and live.p90 else None
+    return to_customer_html(summary, look, expected=ends, all_expected=whole, refresh_s=refresh_s)
 
 
 def put_page(folder: Path, text: str) -> Path:

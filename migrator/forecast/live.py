@@ -41,6 +41,7 @@ CERTAIN_S = 300.0
 PACE_LEAST, PACE_MOST = 0.02, 50.0
 RECOVER_SHARE, RECOVER_S = 0.02, 120.0
 """In reach again: p50 before the deadline by this share of what is left, and by at least so much."""
+SURE_S = 600.0
 LEFT_OVER = 0.01
 """What a mailbox still has to do that has settled all that was known of it and has not ended."""
 
@@ -155,12 +156,16 @@ class Tracker:
         self._pace = exp(min(1.0, max(done, passed) / CERTAIN_S) * log(pace))
 
     def tell(self, now: float) -> list[Event]:
-        """A fresh forecast as events, with the alarm where it is due."""
+        """A fresh forecast as events, with the alarm where it is due. Nothing as long as nothing is known of any mailbox."""
+        if not any(one.load.items for one in self._jobs.values()):
+            return []
         found = self.look(now)
         deadline = self._terms.deadline
         late = len(found.misses)
         told: list[Event] = [ForecastUpdated(found.p50, found.p90, deadline, late, found.binds, now)]
         if deadline is None or not any(one.state != "ended" for one in self._jobs.values()):
+            return told
+        if not self._sure(now):
             return told
         p50 = found.p50 if found.p50 is not None else float("inf")
         if not self._slipped and p50 > deadline:
@@ -170,6 +175,12 @@ class Tracker:
             self._slipped = False
             told.append(Notice("info", "the deadline is in reach again, by what is measured now"))
         return told
+
+
+    def _sure(self, now: float) -> bool:
+        """Whether enough is known to wake somebody: of half of the mailboxes, or after some time at work."""
+        known = sum(not one.load.unknown for one in self._jobs.values())
+        return 2 * known >= len(self._jobs) or self._opening.worked(now) >= SURE_S
 
 
 def _left(one: _Progress) -> MailboxLoad:
