@@ -122,6 +122,16 @@ class MonotonicClock(Protocol):
     def monotonic(self) -> float: ...
 
 
+class Pace(Protocol):
+    """A cap on the line, as `interfaces.Pace` describes it."""
+
+    piece: int
+
+    def up(self, octets: int) -> float: ...
+
+    def down(self, octets: int) -> float: ...
+
+
 class _SystemClock:
     def monotonic(self) -> float:
         return time.monotonic()
@@ -148,10 +158,13 @@ Warm = Callable[[Line], None]
 class _Raw(io.RawIOBase):
     """The reading end of a socket. Gives up on a server that sends, but only drop by drop."""
 
-    def __init__(self, sock: socket.socket, timeout_s: float, clock: MonotonicClock) -> None:
+    def __init__(
+        self, sock: socket.socket, timeout_s: float, clock: MonotonicClock, pace: Pace | None = None
+    ) -> None:
         self.sock = sock
         self.timeout_s = timeout_s
         self.clock = clock
+        self.pace = pace
         self.paused = False  # answer "nothing there" instead of asking the socket
         self.since = 0.0
         self.octets = 0
@@ -167,7 +180,13 @@ class _Raw(io.RawIOBase):
     def readinto(self, buffer: bytearray | memoryview, /) -> int | None:  # type: ignore[override]
         if self.paused:
             return None
-        n = self.sock.recv_into(buffer)
+        if self.pace is None:
+            n = self.sock.recv_into(buffer)
+        else:
+            n = self.sock.recv_into(memoryview(buffer)[: self.pace.piece])
+            waited = self.pace.down(n)
+            if self.since:
+                self.since += waited  # that was us, not the server
         now = self.clock.monotonic()
         if not self.since:
             self.since = now
@@ -203,11 +222,19 @@ class _SinkFailed(Exception):
 class _Connection:
     """An open connection. One thread at a time."""
 
-    def __init__(self, sock: socket.socket, host: str, timeout_s: float, clock: MonotonicClock) -> None:
+    def __init__(
+        self,
+        sock: socket.socket,
+        host: str,
+        timeout_s: float,
+        clock: MonotonicClock,
+        pace: Pace | None = None,
+    ) -> None:
         sock.settimeout(timeout_s)
         self.sock = sock
         self.host = host
-        self.raw = _Raw(sock, timeout_s, clock)
+        self.pace = pace
+        self.raw = _Raw(sock, timeout_s, clock, pace)
         self.file = io.BufferedReader(self.raw, 64 << 10)
         self.clock = clock
         self.fresh = True
@@ -265,9 +292,14 @@ class _Connection:
                     early = True
                     break
                 view = memoryview(piece)
+                paid = len(view) if self.pace is None else 0
                 while view:
-                    n = self.sock.send(view)
+                    if self.pace is not None and not paid:
+                        paid = min(len(view), self.pace.piece)
+                        self.pace.up(paid)
+                    n = self.sock.send(view[:paid])
                     sent += n
+                    paid -= n
                     view = view[n:]
         except (OSError, ValueError) as e:
             self.keep = False
@@ -583,13 +615,15 @@ class Transport:
         trust: str = "os",
         clock: MonotonicClock | None = None,
         proxies: Mapping[str, str] | None = None,
+        pace: Pace | None = None,
     ) -> None:
         """ca_file: PEM of a further certificate authority. timeout_s: longest silence of the server. trust: "os", the
         operating system's certificate store, or "certifi". proxies: scheme → URL, default from HTTPS_PROXY, NO_PROXY …;
-        loopback is never asked from a proxy. Raises ValueError when ca_file cannot be read."""
+        loopback is never asked from a proxy. pace: the cap on the line, asked for every piece of a body. Raises ValueError when ca_file cannot be read."""
         self._user_agent = user_agent
         self._timeout_s = timeout_s
         self._clock = clock or _SystemClock()
+        self._pace = pace
         self._trust = trust
         self._ca_file = ca_file
         self._context: ssl.SSLContext | None = None
@@ -767,7 +801,7 @@ class Transport:
                 raise TlsFailure(
                     f"{where}: the server closed the connection during the TLS handshake", host=where
                 ) from e
-        return _Connection(sock, where, self._timeout_s, self._clock)
+        return _Connection(sock, where, self._timeout_s, self._clock, self._pace)
 
     def _proxy_for(self, target: _Target) -> _Proxy | None:
         if target.host in ("localhost", "::1") or target.host.startswith("127."):

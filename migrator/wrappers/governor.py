@@ -28,7 +28,6 @@ from migrator.events import Waiting
 from migrator.interfaces import Clock, Emit
 from migrator.meter import Sent
 from migrator.settings import Limits
-from migrator.wrappers.rate import Rate
 
 NO_WISH_S = 10.0
 NO_WISH_MOST_S = 300.0
@@ -116,8 +115,7 @@ class Lane:
 class Governor:
     """stopped: asked by those who wait; when it says yes they leave with Transient(code="stopped").
 
-    closed: (seconds, words) for which nobody may call at all (quiet hours); 0 seconds is: open. up, down: caps on the line,
-    shared with the governors of other endpoints.
+    closed: (seconds, words) for which nobody may call at all (quiet hours); 0 seconds is: open.
     """
 
     def __init__(
@@ -130,14 +128,10 @@ class Governor:
         stopped: Callable[[], bool] = lambda: False,
         chance: Callable[[], float] = random.random,
         closed: Callable[[], tuple[float, str]] | None = None,
-        up: Rate | None = None,
-        down: Rate | None = None,
     ) -> None:
         self.endpoint = endpoint
         self.limits = limits
         self._closed = closed
-        self._up = up
-        self._down = down
         self._clock = clock
         self._emit = emit
         self._stopped = stopped
@@ -174,11 +168,6 @@ class Governor:
             if self.limits.endpoint_concurrent:
                 for other in self._lanes.values():
                     other.changed.notify_all()
-
-    def received(self, octets: int) -> None:
-        """So much content has come down: counted by the cap on the line."""
-        if self._down is not None:
-            self._down.charge(self._clock.monotonic(), octets)
 
     def throttled(self, mailbox: str, error: Throttled, job: str = "") -> None:
         """The server asked to slow down: the lane, or all of them, call again not before it said."""
@@ -309,11 +298,6 @@ class Governor:
             return None, ""
         if self.limits.endpoint_concurrent and self._busy >= self.limits.endpoint_concurrent:
             return None, ""
-        line = self._up if ask.octets else self._down
-        if line is not None:
-            wait = line.take(now, ask.octets)
-            if wait > 0:
-                return wait, ""
         lane.busy += ask.slots
         self._busy += ask.slots
         lane.requests.start(ask.requests)
