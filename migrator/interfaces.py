@@ -223,6 +223,21 @@ class Secrets(Protocol):
         ...
 
 
+class Pace(Protocol):
+    """A cap on the line, asked by whoever has the wire, for what crosses it. Thread-safe; may wait, never raises."""
+
+    piece: int
+    """Most octets to write or read between two questions."""
+
+    def up(self, octets: int) -> float:
+        """Before so many octets are written. Returns the seconds that it waited."""
+        ...
+
+    def down(self, octets: int) -> float:
+        """After so many octets were read: the next read waits for them. Returns the seconds that it waited."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """What an adapter gets from the assembly room beside its endpoint."""
@@ -231,6 +246,7 @@ class Context:
     secrets: Secrets
     emit: Emit = field(default=lambda event: None)
     interactive: bool = False  # may ask a person (device code sign-in)
+    pace: Pace | None = None  # the cap on the line, where there is one
 
 
 Connect = Callable[[Endpoint, Context], Client]

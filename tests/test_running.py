@@ -29,7 +29,7 @@ from migrator.meter import Sent, sent, take
 from migrator.model import Job, Mailbox, State
 from migrator.settings import Endpoint, Limits
 from migrator.wrappers.governor import Ask, Governor
-from migrator.wrappers.rate import Rate
+from migrator.wrappers.rate import Pace, Rate
 from tests.contracts.samples import Sample, mails
 from tests.engine.harness import FakeClock, contents
 from tests.test_assembly import Case, Project, fill
@@ -224,15 +224,16 @@ def test_a_rate_holds_over_seconds() -> None:
     assert 60_000 <= gone <= 60_000 + 2 * 1000
 
 
-def test_what_came_down_is_waited_for_by_the_next_call() -> None:
+def test_both_directions_are_paced_each_on_its_own() -> None:
     clock = FakeClock()
-    governor = Governor("old", Limits(), clock, down=Rate(1_000_000.0))
-    with governor.call("ada"):
-        pass
-    governor.received(30_000_000)
-    with governor.call("ada"):
-        pass
+    pace = Pace(1_000_000.0, clock)
+    assert pace.piece == 50_000
+    for _ in range(600):
+        pace.down(pace.piece)
     assert sum(clock.slept) == pytest.approx(29, abs=0.1)
+    for _ in range(600):
+        pace.up(pace.piece)
+    assert sum(clock.slept) == pytest.approx(58, abs=0.2)
 
 
 def test_a_cap_slows_a_run_down(tmp_path: Path) -> None:

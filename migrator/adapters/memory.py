@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 
 from migrator.errors import CheckpointLost, InDoubt, ItemError, JobError, MigratorError
 from migrator.formats.content import MemoryContent
-from migrator.interfaces import Client, Clock, Context, Probe, Source, Standing, Target, TargetTraits
+from migrator.interfaces import Client, Clock, Context, Pace, Probe, Source, Standing, Target, TargetTraits
 from migrator.model import (
     Checkpoint,
     Flag,
@@ -303,10 +303,11 @@ class MemoryMailbox:
 class _MemoryBox:
     """An open mailbox: Source and Target at once."""
 
-    def __init__(self, mailbox: MemoryMailbox, clock: Clock | None = None) -> None:
+    def __init__(self, mailbox: MemoryMailbox, clock: Clock | None = None, pace: Pace | None = None) -> None:
         self.mailbox = mailbox
         self.closed = False
         self._clock = clock
+        self._pace = pace
 
     @property
     def traits(self) -> TargetTraits:
@@ -366,6 +367,8 @@ class _MemoryBox:
                 results.append(Outcome(ref, State.FAILED, error=error))
             else:
                 content = MemoryContent([item.data])
+                if self._pace is not None:
+                    self._pace.down(len(item.data))
                 results.append(Item(ref, fmt, content, item.flags, item.categories, origin=box.traits.origin))
         self._leave("export", refs)
         return results
@@ -422,6 +425,8 @@ class _MemoryBox:
         if trouble is not None:
             return Outcome(ref, State.FAILED, error=trouble)
         data = b"".join(item.content.pieces())
+        if self._pace is not None:
+            self._pace.up(len(data))
         if box.drops:
             ref = dataclasses.replace(ref, **{name: _BLANK[name] for name in box.drops})  # type: ignore[arg-type]
         with box.lock:
@@ -512,9 +517,10 @@ def store_named(name: str) -> MemoryStore:
 class MemoryClient:
     """One endpoint: a named store."""
 
-    def __init__(self, store: MemoryStore, clock: Clock | None = None) -> None:
+    def __init__(self, store: MemoryStore, clock: Clock | None = None, pace: Pace | None = None) -> None:
         self.store = store
         self._clock = clock
+        self._pace = pace
 
     def _open(self, mailbox: Mailbox) -> _MemoryBox:
         box = self.store.mailboxes.get(mailbox.address.casefold())
@@ -524,7 +530,7 @@ class MemoryClient:
                 code="mailbox_not_found",
                 remedy="check the address in the manifest",
             )
-        return _MemoryBox(box, self._clock)
+        return _MemoryBox(box, self._clock, self._pace)
 
     def source(self, mailbox: Mailbox) -> Source:
         return self._open(mailbox)
@@ -542,4 +548,4 @@ def open_box(mailbox: MemoryMailbox, clock: Clock | None = None) -> Target:
 
 
 def connect(endpoint: Endpoint, context: Context) -> Client:
-    return MemoryClient(store_named(endpoint.url or endpoint.name), context.clock)
+    return MemoryClient(store_named(endpoint.url or endpoint.name), context.clock, context.pace)

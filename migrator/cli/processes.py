@@ -55,6 +55,28 @@ def share_of(settings: RunSettings, processes: int) -> RunSettings:
     )
 
 
+def endpoints_of(project: Project, processes: int) -> Project:
+    """The project as one of so many processes sees it: limits over all mailboxes of an endpoint are shared out."""
+    shared = {
+        name: replace(
+            endpoint,
+            limits=replace(
+                endpoint.limits, endpoint_concurrent=endpoint.limits.endpoint_concurrent // processes
+            ),
+        )
+        if endpoint.limits.endpoint_concurrent
+        else endpoint
+        for name, endpoint in project.endpoints.items()
+    }
+    return replace(project, endpoints=shared)
+
+
+def most_of(project: Project, jobs: Sequence[Job]) -> int:
+    """How many processes there can be, so that each has a mailbox to work on and a slot at every endpoint."""
+    slots = [endpoint.limits.endpoint_concurrent for endpoint in project.endpoints.values()]
+    return max(1, min([len(jobs), *(one for one in slots if one)]))
+
+
 class Together:
     """One run by several processes. `run` returns the exit code."""
 
@@ -72,7 +94,7 @@ class Together:
         self._settings = settings
         self._emit = emit
         self._stop = stop
-        self._wanted = max(1, min(processes, len(jobs)))
+        self._wanted = max(1, min(processes, most_of(project, jobs)))
         self._workers: list[_Worker] = []
         self._begun: set[str] = set()
         self._ended: dict[str, JobFinished] = {}
@@ -118,7 +140,13 @@ class Together:
         context = multiprocessing.get_context("spawn")  # the same on every system, and no thread is copied
         here, there = context.Pipe()
         process = context.Process(
-            target=_work, args=(there, self._project, share_of(self._settings, self._wanted)), daemon=True
+            target=_work,
+            args=(
+                there,
+                endpoints_of(self._project, self._wanted),
+                share_of(self._settings, self._wanted),
+            ),
+            daemon=True,
         )
         process.start()
         there.close()

@@ -5,10 +5,12 @@ from __future__ import annotations
 import base64
 import contextlib
 import hashlib
+import random
 import re
 import socket
 import ssl
 import threading
+import zlib
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from email import message_from_bytes
@@ -348,6 +350,42 @@ def test_pipelined_answers_are_matched_by_their_tag() -> None:
     (first, second), untagged = wire.finish(one, two)
     assert (first.ok, second.ok, second.code, second.rest) == (True, False, b"CODE", b"1")
     assert len(untagged) == 1
+    wire.close()
+    far.close()
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_the_cap_on_the_line_is_asked_for_every_piece(compressed: bool) -> None:
+    class Counting:
+        piece = 1000
+
+        def __init__(self) -> None:
+            self.asked: dict[str, list[int]] = {"up": [], "down": []}
+
+        def up(self, octets: int) -> float:
+            self.asked["up"].append(octets)
+            return 0.0
+
+        def down(self, octets: int) -> float:
+            self.asked["down"].append(octets)
+            return 0.0
+
+    near, far = socket.socketpair()
+    pace = Counting()
+    wire = Wire(near, pace=pace)
+    out = random.Random(1).randbytes(20_000)
+    answer = b"* 1 FETCH (BODY[] {20000}\r\n" + out + b")\r\n"
+    if compressed:
+        wire.compress()
+        squeeze = zlib.compressobj(6, zlib.DEFLATED, -15)
+        answer = squeeze.compress(answer) + squeeze.flush(zlib.Z_SYNC_FLUSH)
+    wire.begin(b"APPEND x {20000+}\r\n", out)
+    wire.flush()
+    far.sendall(answer)
+    assert wire.next()[1] == out
+    assert sum(pace.asked["down"]) == len(answer)
+    assert 20_000 < sum(pace.asked["up"]) < 20_200
+    assert max(pace.asked["up"]) <= 1000
     wire.close()
     far.close()
 

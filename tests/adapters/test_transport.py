@@ -24,6 +24,7 @@ from migrator.adapters.transport import (
     TlsFailure,
     Transport,
 )
+from migrator.wrappers.rate import BURST_S, Pace
 from tests.servers.http_script import (
     Recorder,
     Request,
@@ -618,3 +619,88 @@ def test_a_steady_connection_is_asked_no_more_until_it_disappoints(transport, mo
         for _ in range(3):
             transport.request("GET", server.url)
     assert len(asked) == STEADY + 3  # the new connection, twice reused
+
+
+# ---- a cap on the line
+
+
+class PacedClock(Clock):
+    """Sleepers pass the time at once."""
+
+    def now(self) -> float:
+        return self.at
+
+    def sleep(self, seconds: float) -> None:
+        self.at += seconds
+
+
+class Paced(Pace):
+    """Also remembers what was given leave for, and when."""
+
+    def __init__(self, octets_s: float, clock: PacedClock) -> None:
+        super().__init__(octets_s, clock)
+        self.clock = clock
+        self.given: list[tuple[str, float, int]] = []
+
+    def up(self, octets: int) -> float:
+        waited = super().up(octets)
+        self.given.append(("up", self.clock.at, octets))
+        return waited
+
+    def down(self, octets: int) -> float:
+        waited = super().down(octets)
+        self.given.append(("down", self.clock.at, octets))
+        return waited
+
+    def most_within(self, direction: str, seconds: float) -> int:
+        mine = [(at, octets) for way, at, octets in self.given if way == direction]
+        return max(sum(n for t, n in mine if at <= t < at + seconds) for at, _ in mine)
+
+
+def test_one_large_upload_is_held_to_the_cap_all_the_way():
+    clock = PacedClock()
+    pace = Paced(1_000_000, clock)
+    transport = Transport(user_agent="x", timeout_s=5, proxies={}, clock=clock, pace=pace)
+    body = bytes(8_000_000)
+    with ScriptServer([ok(b"fine")]) as server:
+        reply = transport.request("POST", server.url + "/", body=[body[:5_000_000], body[:3_000_000]])
+        assert reply.status == 200
+        assert len(server.requests[0].body) == 8_000_000
+    transport.close()
+    assert clock.at - 1000 == pytest.approx(8_000_000 / 1_000_000 - BURST_S, abs=0.2)
+    assert max(octets for _, _, octets in pace.given) <= pace.piece == 50_000
+    assert pace.most_within("up", 1.0) <= 1_000_000 * (1 + BURST_S) + pace.piece
+
+
+def test_one_large_answer_is_read_at_the_cap_and_our_own_pauses_are_not_the_servers():
+    """At 100 octets a second the server would be given up as too slow, were the pauses counted as its own."""
+    clock = PacedClock()
+    pace = Paced(100, clock)
+    transport = Transport(user_agent="x", timeout_s=5, proxies={}, clock=clock, pace=pace)
+    body = bytes(60_000)
+    with ScriptServer([ok(body)]) as server:
+        assert transport.request("GET", server.url + "/").body == body
+    transport.close()
+    assert clock.at - 1000 == pytest.approx(600, rel=0.1)
+    assert max(octets for way, _, octets in pace.given if way == "down") <= pace.piece
+
+
+def test_connections_share_one_cap():
+    clock = PacedClock()
+    pace = Paced(1_000_000, clock)
+    transports = [
+        Transport(user_agent="x", timeout_s=5, proxies={}, clock=clock, pace=pace) for _ in range(4)
+    ]
+    with ScriptServer([ok(b"fine")] * 4) as server:
+        threads = [
+            threading.Thread(
+                target=one.request, args=("POST", server.url + "/"), kwargs={"body": [bytes(2_000_000)]}
+            )
+            for one in transports
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(30)
+        assert sum(len(request.body) for request in server.requests) == 8_000_000
+    assert pace.most_within("up", 1.0) <= 1_000_000 * (1 + BURST_S) + pace.piece

@@ -93,6 +93,7 @@ class EwsClient:
                 timeout_s=endpoint.limits.timeout_s,
                 trust=endpoint.options.get("trust", "os"),
                 clock=context.clock,
+                pace=context.pace,
             )
         except ValueError as e:
             raise UserError(f"{endpoint.name}: {e}", code="ca_file") from e

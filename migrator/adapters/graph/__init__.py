@@ -96,7 +96,10 @@ def connect_with(endpoint: Endpoint, context: Context, tokens: Tokens) -> GraphC
     """The same with tokens from elsewhere."""
     try:
         transport = Transport(
-            user_agent=USER_AGENT, ca_file=endpoint.ca_file, timeout_s=endpoint.limits.timeout_s
+            user_agent=USER_AGENT,
+            ca_file=endpoint.ca_file,
+            timeout_s=endpoint.limits.timeout_s,
+            pace=context.pace,
         )
     except ValueError as e:
         raise UserError(f"endpoint {endpoint.name}: {e}", code="ca_file") from e

@@ -64,7 +64,7 @@ class ImapClient:
                 scope=endpoint.options.get("scope") or SCOPE,
             )
         self._tokens = tokens
-        self.door = Door(endpoint, self.where, tokens=tokens)
+        self.door = Door(endpoint, self.where, tokens=tokens, pace=context.pace)
         self._boxes: dict[str, Shared] = {}
         self._lock = threading.Lock()
 

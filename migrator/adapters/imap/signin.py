@@ -26,6 +26,7 @@ from migrator.adapters.imap import faults
 from migrator.adapters.imap.wire import Lost, Wire, parse_tagged
 from migrator.adapters.transport import make_context
 from migrator.errors import JobError, MigratorError, SourceDown, Throttled, Transient, UserError
+from migrator.interfaces import Pace
 from migrator.settings import Endpoint
 
 CONNECT_S = 20.0
@@ -97,10 +98,13 @@ def _loopback(host: str) -> bool:
 class Door:
     """Opens connections to one endpoint. Thread-safe."""
 
-    def __init__(self, endpoint: Endpoint, where: Where, *, tokens: Any = None) -> None:
+    def __init__(
+        self, endpoint: Endpoint, where: Where, *, tokens: Any = None, pace: Pace | None = None
+    ) -> None:
         self._endpoint = endpoint
         self._where = where
         self._tokens = tokens
+        self._pace = pace
         self._method = endpoint.auth or "login"
         self._pin = endpoint.options.get("pin", "").replace(":", "").lower()
         self._spool = int(endpoint.options.get("spool_octets", 32 << 20))
@@ -223,7 +227,7 @@ class Door:
         with contextlib.suppress(OSError, ValueError):
             early = bytes(buffered.peek(1)) if hasattr(buffered, "peek") else b""
         sock.settimeout(self._endpoint.limits.timeout_s)
-        wire = Wire(sock, early=early, spool=self._spool, spool_dir=self._spool_dir)
+        wire = Wire(sock, early=early, spool=self._spool, spool_dir=self._spool_dir, pace=self._pace)
         wire.keep = client  # imaplib closes the socket when it is collected
         try:
             _, untagged = wire.ask(b"CAPABILITY")

@@ -27,6 +27,7 @@ from typing import IO, Any
 
 from migrator.adapters.imap.grammar import Piece, literal_size
 from migrator.adapters.spool import THRESHOLD, SpoolContent
+from migrator.interfaces import Pace
 
 Buffer = bytes | memoryview
 
@@ -77,11 +78,18 @@ class Wire:
     """A signed-in connection. One thread at a time."""
 
     def __init__(
-        self, sock: socket.socket, *, early: bytes = b"", spool: int = THRESHOLD, spool_dir: str | None = None
+        self,
+        sock: socket.socket,
+        *,
+        early: bytes = b"",
+        spool: int = THRESHOLD,
+        spool_dir: str | None = None,
+        pace: Pace | None = None,
     ) -> None:
-        """early: octets that were read from the socket already. spool: larger literals go to a file."""
+        """early: octets that were read from the socket already. spool: larger literals go to a file. pace: cap on the line."""
         self._sock = sock
-        self._raw = _Raw(sock, early)
+        self._pace = pace
+        self._raw = _Raw(sock, early, pace)
         self._file: IO[bytes] = io.BufferedReader(self._raw, READ)
         self._deflate: Any = None
         self._spool = spool
@@ -131,11 +139,20 @@ class Wire:
         try:
             for piece in _joined(out):
                 if self._deflate is not None:
-                    self._sock.sendall(self._deflate.compress(piece) + self._deflate.flush(zlib.Z_SYNC_FLUSH))
-                else:
-                    self._sock.sendall(piece)
+                    piece = self._deflate.compress(piece) + self._deflate.flush(zlib.Z_SYNC_FLUSH)
+                self._send(piece)
         except (OSError, ValueError) as e:
             raise self._lost("timeout" if isinstance(e, TimeoutError) else "closed") from e
+
+    def _send(self, piece: Buffer) -> None:
+        if self._pace is None:
+            self._sock.sendall(piece)
+            return
+        view, step = memoryview(piece), self._pace.piece
+        for start in range(0, len(view), step):
+            part = view[start : start + step]
+            self._pace.up(len(part))
+            self._sock.sendall(part)
 
     # ---- reading
 
@@ -309,8 +326,9 @@ class Wire:
 class _Raw(io.RawIOBase):
     """The reading end of a socket, inflating where that was agreed."""
 
-    def __init__(self, sock: socket.socket, early: bytes) -> None:
+    def __init__(self, sock: socket.socket, early: bytes, pace: Pace | None) -> None:
         self._sock = sock
+        self._pace = pace
         self._early = early
         self._inflate: Any = None
         self.timeout = sock.gettimeout()
@@ -327,7 +345,11 @@ class _Raw(io.RawIOBase):
             buffer[: len(data)] = data
             return len(data)
         if self._inflate is None:
-            return self._sock.recv_into(buffer)
+            if self._pace is None:
+                return self._sock.recv_into(buffer)
+            count = self._sock.recv_into(memoryview(buffer)[: self._pace.piece])
+            self._pace.down(count)
+            return count
         room = len(buffer)
         while True:
             data = self._inflate.decompress(self._inflate.unconsumed_tail, room)
@@ -335,6 +357,8 @@ class _Raw(io.RawIOBase):
                 more = self._sock.recv(64 << 10)
                 if not more:
                     return 0
+                if self._pace is not None:
+                    self._pace.down(len(more))
                 data = self._inflate.decompress(more, room)
             if data:
                 buffer[: len(data)] = data
