@@ -8,6 +8,8 @@ kept per thread, because an adapter does a verb's work on the thread that called
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 
@@ -43,3 +45,35 @@ def take() -> Sent:
     found = Sent(_tally.requests, _tally.octets, _tally.at_once)
     _tally.requests = _tally.octets = _tally.at_once = 0
     return found
+
+
+# ---- what is on its way just now, for whoever looks: a view draws it, nothing is decided by it
+
+_flights: dict[str, list[int]] = {}
+_flying = threading.Lock()
+
+
+@contextmanager
+def flight(job: str, *, items: int = 0, octets: int = 0, reading: int = 0) -> Iterator[None]:
+    """For as long as this lasts, so much of a mailbox is on its way to the target, or being read from the source."""
+    _board(job, items, octets, reading)
+    try:
+        yield
+    finally:
+        _board(job, -items, -octets, -reading)
+
+
+def _board(job: str, items: int, octets: int, reading: int) -> None:
+    with _flying:
+        now = _flights.setdefault(job, [0, 0, 0])
+        now[0] += items
+        now[1] += octets
+        now[2] += reading
+        if not any(now):
+            del _flights[job]
+
+
+def flights() -> dict[str, tuple[int, int, int]]:
+    """Job → (items being sent, their octets, items being read), of this process."""
+    with _flying:
+        return {job: (one[0], one[1], one[2]) for job, one in _flights.items()}

@@ -30,6 +30,7 @@ from migrator.cli import (
     undo,
     verify,
 )
+from migrator.cli.glyphs import HANDLER
 from migrator.cli.guard import guarded
 from migrator.cli.process import settle_in
 
@@ -93,5 +94,5 @@ def run() -> None:
     # A name with an emoji must not end a run on a console with an old code page.
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
+            stream.reconfigure(errors=HANDLER)
     app()

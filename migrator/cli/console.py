@@ -14,13 +14,15 @@ from typing import IO, Protocol
 
 from rich.console import Console, Group
 from rich.live import Live
-from rich.progress_bar import ProgressBar
-from rich.table import Table
 from rich.text import Text
 
+from migrator import meter
 from migrator.auth.redact import redact
+from migrator.cli.drawing import STYLES, draw, plain_line
+from migrator.cli.glyphs import glyphs_of
 from migrator.cli.jsonl import JsonLines
-from migrator.cli.progress import Board, Row
+from migrator.cli.progress import Board
+from migrator.cli.scene import of_board
 from migrator.events import (
     BatchSettled,
     Event,
@@ -39,14 +41,7 @@ from migrator.report.words import number, octets, plural, span
 PER_SECOND = 2
 PLAIN_EVERY_S = 10.0
 WORDS_MOST = 100  # characters of what a server says, in a line
-STYLES = {
-    "done": "green",
-    "partial": "yellow",
-    "error": "red",
-    "stopped": "yellow",
-    "running": "",
-    "waiting": "dim",
-}
+__all__ = ["STYLES", "CountView", "LiveView", "PlainView", "QuietView", "View", "choose_view", "shown"]
 
 
 class View(Protocol):
@@ -219,8 +214,7 @@ class PlainView:
                 return [shown(event.text)]
             case BatchSettled() if self._clock() - self._told >= PLAIN_EVERY_S:
                 self._told = self._clock()
-                rate, _ = board.rate(board.now)
-                return [f"{number(board.settled)} of {number(board.total)} items, {rate:.0f} a second"]
+                return [plain_line(of_board(board, board.now, meter.flights()))]
             case RunFinished():
                 return []
             case _:
@@ -257,6 +251,7 @@ class LiveView:
         self._console = console
         self._numbers = lines or {}
         self._clock = clock
+        self._glyphs = glyphs_of(console.file)
         self._lock = threading.Lock()
         self._board = Board()
         self._live = Live(
@@ -279,72 +274,21 @@ class LiveView:
             self._board.take(event)
         if isinstance(event, Notice):
             style = {"warning": "yellow", "error": "red"}.get(event.level, "")
-            self._console.print(Text(shown(event.text), style=style))
+            self._say(event.text, style)
         elif isinstance(event, JobFinished) and event.state == "error":
-            row = self._board.rows[event.job]
+            with self._lock:
+                row = self._board.rows[event.job]
             name = _of_line(self._numbers, event.job, row.source)
-            self._console.print(Text(shown(f"{name}: {event.error}"), style="red"))
+            self._say(f"{name}: {event.error}", "red")
             if event.remedy:
-                self._console.print(Text(f"  → {shown(event.remedy)}"))
+                self._say(f"  → {event.remedy}")
+
+    def _say(self, text: str, style: str = "") -> None:
+        self._console.print(Text(self._glyphs.text(shown(text)), style=style))
 
     def picture(self) -> Group:
         """The board as it stands, no larger than the console."""
         with self._lock:
-            return draw(self._board, self._clock(), self._console.width, self._console.height)
-
-
-def draw(board: Board, now: float, width: int, height: int) -> Group:
-    """Head, as many mailboxes as fit, and one line for the rest."""
-    room = max(1, height - 5)
-    order = {"running": 0, "error": 1, "stopped": 2, "partial": 3, "done": 4}
-    rows = sorted(board.rows.values(), key=lambda row: (order.get(row.state, 5), row.source))
-    parts: list[Table | Text] = [_head(board, now, width)]
-    bar = Table.grid(expand=False)
-    bar.add_row(ProgressBar(total=max(1, board.total), completed=board.settled, width=max(1, width - 1)))
-    parts.append(bar)
-    table = Table.grid(padding=(0, 1), expand=False)
-    name = max(12, min(34, width // 3))
-    table.add_column(width=name, no_wrap=True, overflow="ellipsis")
-    table.add_column(width=7, no_wrap=True, justify="right")
-    table.add_column(width=7, no_wrap=True, justify="right")
-    table.add_column(width=5, no_wrap=True, justify="right")
-    table.add_column(width=max(8, width - name - 23), no_wrap=True, overflow="ellipsis")
-    table.add_row(*(Text(word, style="dim") for word in ("mailbox", "done", "of", "fail", "now")))
-    for row in rows[:room]:
-        table.add_row(*_cells(row, now))
-    parts.append(table)
-    hidden = len(rows) - room
-    waiting = board.jobs - len(board.rows)
-    rest = [f"{hidden} more" if hidden > 0 else "", f"{waiting} not begun" if waiting > 0 else ""]
-    if board.until > now:
-        rest.insert(0, f"waiting {span(board.until - now)}: {shown(board.waiting)}")
-    line = ", ".join(word for word in rest if word)
-    parts.append(Text(line, style="dim", no_wrap=True, overflow="ellipsis"))
-    return Group(*parts)
-
-
-def _head(board: Board, now: float, width: int) -> Text:
-    items, size = board.rate(now)
-    left = board.total - board.settled
-    words = [
-        f"{board.finished()}/{board.jobs} mailboxes",
-        f"{number(board.settled)}/{number(board.total)} items",
-        f"{items:.0f}/s {octets(int(size))}/s",
-        span(now - board.started) if board.started else "",
-        f"about {span(left / items)} left" if items >= 1 and left else "",
-    ]
-    return Text("  ".join(word for word in words if word), style="bold", no_wrap=True, overflow="ellipsis")
-
-
-def _cells(row: Row, now: float) -> list[Text]:
-    if row.until > now and row.waiting:
-        doing = Text(f"waiting {span(row.until - now)}: {shown(row.waiting)}", style="yellow")
-    elif row.state == "running":
-        doing = Text(shown(row.folder))
-    else:
-        doing = Text(
-            shown(row.state + (f": {row.error}" if row.error else "")), style=STYLES.get(row.state, "")
-        )
-    total = "" if row.total is None else number(max(row.total, row.settled))
-    failed = Text(number(row.failed) if row.failed else "", style="red")
-    return [Text(shown(row.source)), Text(number(row.settled)), Text(total), failed, doing]
+            scene = of_board(self._board, self._clock(), meter.flights())
+        # The last column stays free: some terminals wrap the cursor when it is written, and a picture then climbs.
+        return Group(*draw(scene, self._console.width - 1, self._console.height - 1, self._glyphs))

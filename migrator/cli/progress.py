@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass, field
 
 from migrator.events import (
@@ -10,6 +10,8 @@ from migrator.events import (
     Event,
     FoldersListed,
     FolderStarted,
+    ForecastSlipping,
+    ForecastUpdated,
     JobFinished,
     JobStarted,
     Notice,
@@ -42,13 +44,21 @@ class Row:
     octets: int = 0
     waiting: str = ""
     until: float = 0.0
+    began: float = 0.0
     error: str = ""
     code: str = ""
     remedy: str = ""
+    octets_total: int | None = None
+    octets_settled: int = 0  # at the source, of items with a fate
+    recent: deque[tuple[float, int, int]] = field(default_factory=deque)
 
     @property
     def settled(self) -> int:
         return self.copied + self.present + self.skipped + self.failed
+
+    def rate(self, now: float) -> tuple[float, float]:
+        """(items, octets) a second over the last RATE_SPAN_S."""
+        return _rate(self.recent, now, self.began)
 
 
 @dataclass(slots=True)
@@ -66,6 +76,9 @@ class Board:
     notices: deque[str] = field(default_factory=lambda: deque(maxlen=NOTICES_KEPT))
     exit_code: int | None = None
     waits: int = 0
+    forecast: ForecastUpdated | None = None
+    codes: Counter[str] = field(default_factory=Counter)  # of failed items
+    ends: tuple[float, float] | None = None  # by the forecast: epoch seconds, p50 and p90
     _recent: deque[tuple[float, int, int]] = field(default_factory=deque)
 
     def take(self, event: Event) -> None:
@@ -76,9 +89,10 @@ class Board:
                     len(event.jobs), event.passname, event.dry, event.at,
                 )  # fmt: skip
             case JobStarted():
-                self.rows[event.job] = Row(event.job, event.source, event.target)
+                self.rows[event.job] = Row(event.job, event.source, event.target, began=event.at)
             case FoldersListed():
-                self._row(event.job).total = event.items
+                row = self._row(event.job)
+                row.total, row.octets_total = event.items, event.octets
             case FolderStarted():
                 self._row(event.job).folder = path_text(event.path)
             case BatchSettled():
@@ -99,8 +113,15 @@ class Board:
                     event.remedy,
                 )
                 row.folder = row.waiting = ""
+            case ForecastUpdated():
+                known = event.p50 is not None and event.p90 is not None
+                self.ends = (event.p50 or 0.0, event.p90 or 0.0) if known else None
             case RunFinished():
                 self.exit_code = event.exit_code
+            case ForecastUpdated():
+                self.forecast = event
+            case ForecastSlipping():
+                self.notices.append(event.words)
             case Notice():
                 self.notices.append(event.text)
 
@@ -112,6 +133,7 @@ class Board:
         row.waiting = ""
         octets = 0
         for outcome in event.outcomes:
+            row.octets_settled += outcome.ref.size or 0
             match outcome.state:
                 case State.COPIED:
                     row.copied += 1
@@ -122,10 +144,10 @@ class Board:
                     row.skipped += 1
                 case State.FAILED:
                     row.failed += 1
+                    self.codes[getattr(outcome.error, "code", "") or type(outcome.error).__name__] += 1
         row.octets += octets
-        self._recent.append((event.at, len(event.outcomes), octets))
-        while self._recent and self._recent[0][0] < event.at - RATE_SPAN_S:
-            self._recent.popleft()
+        for recent in (row.recent, self._recent):
+            _add(recent, event.at, len(event.outcomes), octets)
 
     def _waiting(self, event: Waiting) -> None:
         words = {
@@ -163,8 +185,35 @@ class Board:
 
     def rate(self, now: float) -> tuple[float, float]:
         """(items, octets) a second over the last RATE_SPAN_S."""
-        recent = [one for one in self._recent if one[0] >= now - RATE_SPAN_S]
-        if not recent:
-            return 0.0, 0.0
-        span = max(1.0, min(RATE_SPAN_S, now - min(self.started or recent[0][0], now)))
-        return sum(one[1] for one in recent) / span, sum(one[2] for one in recent) / span
+        return _rate(self._recent, now, self.started)
+
+    @property
+    def octets_settled(self) -> int:
+        return sum(row.octets_settled for row in self.rows.values())
+
+    @property
+    def octets_total(self) -> int:
+        """Of mailboxes that were begun; 0 where one of them does not tell."""
+        rows = self.rows.values()
+        if any(row.octets_total is None for row in rows):
+            return 0
+        return sum(max(row.octets_total or 0, row.octets_settled) for row in rows)
+
+
+def _add(recent: deque[tuple[float, int, int]], at: float, items: int, octets: int) -> None:
+    """What happened within a second is one entry: six hundred mailboxes are drawn twice a second."""
+    if recent and int(recent[-1][0]) == int(at):
+        last = recent[-1]
+        recent[-1] = (last[0], last[1] + items, last[2] + octets)
+    else:
+        recent.append((at, items, octets))
+    while recent and recent[0][0] < at - RATE_SPAN_S:
+        recent.popleft()
+
+
+def _rate(recent: deque[tuple[float, int, int]], now: float, began: float) -> tuple[float, float]:
+    found = [one for one in recent if one[0] >= now - RATE_SPAN_S]
+    if not found:
+        return 0.0, 0.0
+    span = max(1.0, min(RATE_SPAN_S, now - min(began or found[0][0], now)))
+    return sum(one[1] for one in found) / span, sum(one[2] for one in found) / span

@@ -56,7 +56,12 @@ def command(
 
 
 def _watch(look: Callable[[], Summary], screen: Console, all_rows: bool) -> int:
+    from rich.console import Group
     from rich.live import Live
+
+    from migrator.cli.drawing import draw, plain_line
+    from migrator.cli.glyphs import glyphs_of
+    from migrator.cli.scene import Looks
 
     def looks() -> Iterator[Summary]:
         """Until it is over twice in a row: between two mailboxes of a run there is a moment when none runs."""
@@ -69,13 +74,16 @@ def _watch(look: Callable[[], Summary], screen: Console, all_rows: bool) -> int:
                 time.sleep(EVERY_S)
 
     summary = None
-    if not screen.is_terminal:
+    past = Looks()
+    if not screen.is_terminal or screen.is_dumb_terminal:
         for summary in looks():
-            print(line(summary), flush=True)
+            print(plain_line(past.scene(summary)), flush=True)
         return 0
+    glyphs = glyphs_of(screen.file)
     with Live(console=screen, auto_refresh=False, transient=True) as live:
         for summary in looks():
-            live.update(picture(summary, all_rows, screen.height), refresh=True)
+            lines = draw(past.scene(summary), screen.width - 1, screen.height - 1, glyphs)
+            live.update(Group(*lines), refresh=True)
     if summary is not None:
         screen.print(picture(summary, all_rows, 0))
     return 0
@@ -84,13 +92,6 @@ def _watch(look: Callable[[], Summary], screen: Console, all_rows: bool) -> int:
 def over(summary: Summary) -> bool:
     """No mailbox is being worked on. (A process that died leaves none: its leases run out.)"""
     return not summary.states.get("running")
-
-
-def line(summary: Summary) -> str:
-    from migrator.report.text import balance_words
-
-    states = ", ".join(f"{count} {state}" for state, count in sorted(summary.states.items()))
-    return f"{states}; {balance_words(summary.totals)}"
 
 
 def picture(summary: Summary, all_rows: bool, height: int) -> Group:

@@ -80,7 +80,11 @@ class ThrottledSource(HandedSource):
         return page
 
     def export(self, refs: Sequence[ItemRef], fmt: Format) -> list[Item | Outcome]:
-        results = self._call("export", lambda: self._inner.export(refs, fmt))
+        def export() -> list[Item | Outcome]:
+            with meter.flight(self._job, reading=len(refs)):
+                return self._inner.export(refs, fmt)
+
+        results = self._call("export", export)
         self._results(results)
         return results
 
@@ -110,9 +114,12 @@ class ThrottledTarget(ThrottledSource, HandedTarget):
         self, folder: Folder, items: Sequence[Item], replaces: Sequence[tuple[str, str] | None] | None = None
     ) -> list[Outcome]:
         octets = sum(item.content.size + ENVELOPE_OCTETS for item in items)
-        outcomes = self._call(
-            "store", lambda: self._target.store(folder, items, replaces), octets, len(items)
-        )
+
+        def send() -> list[Outcome]:
+            with meter.flight(self._job, items=len(items), octets=octets):
+                return self._target.store(folder, items, replaces)
+
+        outcomes = self._call("store", send, octets, len(items))
         self._results(outcomes)
         return outcomes
 

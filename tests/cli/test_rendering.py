@@ -13,6 +13,7 @@ import pytest
 from migrator.assembly import CanaryCheck, CheckResult, JobCheck, SideCheck
 from migrator.cli import check, plan, verify
 from migrator.cli.loading import Loaded
+from migrator.cli.planning import plan_made
 from migrator.engine.canary import Sung
 from migrator.engine.survey import FolderSurvey, MailboxSurvey
 from migrator.engine.verify import Difference, FolderVerdict, MailboxVerdict
@@ -21,6 +22,7 @@ from migrator.model import Job, Kind, Mailbox, Role, SkipReason
 from migrator.plan.manifest import parse_manifest
 from migrator.plan.planner import make_plan
 from migrator.plan.project import parse_project
+from migrator.settings import RunSettings
 
 NASTY = "=1\x1b[2J\u202e,x"
 DAY = datetime(2024, 1, 31, tzinfo=UTC)
@@ -125,12 +127,12 @@ SURVEYS = [
 
 
 def test_plan_text(loaded: Loaded, capsys: pytest.CaptureFixture[str]) -> None:
-    plan.as_text(loaded, SURVEYS, details=True)
+    plan.as_text(loaded, SURVEYS, plan_made(loaded, RunSettings(), SURVEYS), details=True)
     text = harmless(capsys.readouterr().out)
     joined = " ".join(text.split())
     for words in (
         "m.csv: 2 mailboxes (read as migrator, utf-8, comma)", "kept for reports: Note", "Posteingang → @inbox",
-        "left out (in a folder that was left out)", "7 in a folder that was left out", "3 outside --since and --until",
+        "left out (in a folder that was left", "7 in a folder that was left out", "3 outside --since and --until",
         "quota is nearly used → enlarge it", "line 3: b@o.example: no right", "→ give one", "renamed",
     ):  # fmt: skip
         assert words in joined, words
@@ -149,7 +151,7 @@ def test_plan_csv_and_json(loaded: Loaded) -> None:
     assert rows[0]["why_skipped"] == "filtered_date 3"
     assert rows[1]["folder"].startswith("'=1")
     assert rows[4]["what_to_do"] == "give one"
-    found = json.loads(harmless(plan.as_json(loaded, SURVEYS)))
+    found = json.loads(harmless(plan.as_json(loaded, SURVEYS, plan_made(loaded, RunSettings(), SURVEYS))))
     first = found["mailboxes"][0]
     assert (first["items"], first["to_copy"], first["skipped"]) == (
         11,
