@@ -7,6 +7,7 @@ that is not installed skips the tests that want it, with the reason; where the e
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import hashlib
 import itertools
 import os
@@ -74,17 +75,21 @@ def plain_user() -> Any:
     return pwd.getpwnam("nobody") if os.getuid() == 0 else pwd.getpwuid(os.getuid())
 
 
-def as_plain_user() -> Callable[[], None] | None:
-    if os.getuid() != 0:
-        return None
+def as_plain_user() -> Callable[[], None]:
+    """What a server does before it begins: it becomes another user, and it will not outlive this process, however that ends."""
     user = plain_user()
+    is_root = os.getuid() == 0
+    library = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
-    def drop() -> None:
-        os.setgroups([])
-        os.setgid(user.pw_gid)
-        os.setuid(user.pw_uid)
+    def prepare() -> None:
+        if is_root:
+            os.setgroups([])
+            os.setgid(user.pw_gid)
+            os.setuid(user.pw_uid)
+        if library is not None:  # after the change of users, which would undo it (prctl(2), PR_SET_PDEATHSIG)
+            library.prctl(1, signal.SIGKILL)
 
-    return drop
+    return prepare
 
 
 @dataclass
@@ -121,13 +126,27 @@ class Server:
         return self.separator.join(parts)
 
     def stop(self) -> None:
+        """End it with all its processes, and remove its folder. Safe to repeat.
+
+        A master that is asked to end waits for sessions that hang, so it is given a moment only; whoever is left of its
+        process group is killed then.
+        """
         if self.process.poll() is None:
             self.process.terminate()
-            try:
-                self.process.wait(10)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(1)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        if isinstance(self.keep, YesMan):
+            self.keep.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def __enter__(self) -> Server:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
 
 
 # ------------------------------------------------------------------- Dovecot
@@ -308,6 +327,7 @@ def pymap(folder: Path) -> Server:
         stdout=subprocess.DEVNULL,
         stderr=(folder / "log").open("wb"),
         cwd=folder,
+        start_new_session=True,
     )
     _wait_for(port, process, lambda: (folder / "log").read_text("utf-8", "replace")[-2000:])
     return Server("pymap", port, "/", process, folder, user="ada")
