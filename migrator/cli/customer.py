@@ -27,7 +27,7 @@ def draw_page(project: Project, *, now: float, refresh_s: float = 0.0) -> str:
 
     look = load_look(project.customer, project.folder)
     with open_ledger(project) as ledger:
-        summary = summarise(ledger, now=now, title=project.folder.name)
+        summary = summarise(ledger, now=now, title=project.folder.name, brief=True)
     live = read_live(project.folder, now)
     if live is None:
         return to_customer_html(summary, look, refresh_s=refresh_s)

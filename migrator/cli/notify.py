@@ -85,7 +85,7 @@ def _seen(project: Loaded) -> Summary | None:
 
     try:
         with open_ledger(project) as ledger:
-            return summarise(ledger, now=time.time(), title=project.folder.name)
+            return summarise(ledger, now=time.time(), title=project.folder.name, brief=True)
     except MigratorError:
         return None  # there is none yet: the message goes without its figures
 

@@ -152,6 +152,8 @@ def customer_page(
         )
         if state in _THERE and mailbox.finished:
             ended.append(mailbox.finished)
+        if state in _OPEN and forecast is None:
+            all_expected = None  # the forecast is of some mailboxes, and this sentence is of all
     if settings.show != "number":
         boxes.sort(key=lambda box: box.name.casefold())
     states = [box.state for box in boxes]
@@ -162,7 +164,7 @@ def customer_page(
         headline=_headline(states, words),
         details=tuple(_details(states, summary, words)),
         percent=100 * there // len(states) if states else None,
-        when=tuple(_when_all(states, ended, all_expected, summary.made, words, zone)),
+        when=tuple(_when_all(states, ended, all_expected, summary, words, zone)),
         boxes=tuple(boxes),
         states=tuple(state for state in STATES if state in states),
         contact=settings.contact,
@@ -313,7 +315,7 @@ def _when_all(
     states: Sequence[str],
     ended: Sequence[float],
     expected: Expected | None,
-    now: float,
+    summary: Summary,
     words: Wording,
     zone: tzinfo,
 ) -> Iterable[str]:
@@ -323,8 +325,11 @@ def _when_all(
     elif expected is None or "trouble" in states:
         yield words("when.unknown_why")
     else:
-        yield words("when.all_likely", moment=words.moment(_about(expected.likely, now), zone))
-        yield words("when.all_slow", moment=words.moment(_about(expected.slow, now), zone))
+        # A pre-stage brings the older part: its end is not the end.
+        first = "first" in states or (bool(summary.runs) and summary.runs[-1].passname == "prestage")
+        likely, slow = (_about(moment, summary.made) for moment in (expected.likely, expected.slow))
+        yield words("when.first_likely" if first else "when.all_likely", moment=words.moment(likely, zone))
+        yield words("when.all_slow", moment=words.moment(slow, zone))
 
 
 # --- drawing
