@@ -46,7 +46,7 @@ from urllib.request import (  # type: ignore[attr-defined]
     proxy_bypass_environment,
 )
 
-from migrator import meter
+from migrator import lull, meter
 
 Buffer = bytes | memoryview
 
@@ -861,6 +861,7 @@ class Transport:
             ) from None
         meter.sent(octets)
         conn.send(head, body)
+        lull.now()
         reply, set_cookies = conn.receive(method, sink)
         if cookies and set_cookies:
             with self._lock:

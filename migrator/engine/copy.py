@@ -38,6 +38,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from migrator import lull
 from migrator.engine import pool
 from migrator.engine.decide import (
     BY_SETTINGS,
@@ -710,21 +711,27 @@ class MailboxCopy:
         try:
             target = self._tools.open_target(self.job)
             try:
-                while parcels := self._next(target.traits.store_items):
+                most = target.traits.store_items
+                while parcels := self._next(most, wait=False) or self._next(most):
                     self._store(target, parcels)
             finally:
+                lull.now()
                 target.close()
         except BaseException as error:  # noqa: BLE001 - an uploader's error is the mailbox's
             self.fail(error)
 
-    def _next(self, most: int) -> list[_Parcel]:
-        """The next parcels of one folder, or none when there will be no more."""
+    def _next(self, most: int, *, wait: bool = True) -> list[_Parcel]:
+        """The next parcels of one folder, or none when there will be no more. Not waiting: none when there are none now."""
+        if wait:
+            lull.now()
         with self._lock:
             while True:
                 if self._halting():
                     return []
                 if self._queue and self._queue[0].target_id not in self._barred:
                     break
+                if not wait:
+                    return []
                 if self._closed and not self._queue and not self._busy:
                     self._filled.notify_all()
                     return []
@@ -747,12 +754,48 @@ class MailboxCopy:
         work = parcels[0].work
         folder = work.target
         assert folder is not None
+        try:
+            for parcel in parcels:
+                if not parcel.ticket.done():
+                    lull.now()
+                parcel.ticket.wait()
+            answers = self._ask(target, folder, parcels)
+        except BaseException:
+            for parcel in parcels:
+                self._release(parcel)
+            with self._lock:
+                self._leave(work, folder, [], [])
+            raise
+        if all(answer.state is State.COPIED for answer in answers):
+            # Book-keeping waits until the next request has left: until then a connection stands idle.
+            lull.later(lambda: self._note(work, folder, parcels, answers))
+            return
+        lull.now()
+        if self._told(work, folder, parcels, answers):
+            try:
+                self._look(target, folder)
+            finally:
+                with self._lock:
+                    self._barred.discard(folder.id)
+                    self._busy -= 1
+                    self._filled.notify_all()
+
+    def _note(
+        self, work: Work, folder: Folder, parcels: Sequence[_Parcel], answers: Sequence[Outcome]
+    ) -> None:
+        try:
+            self._told(work, folder, parcels, answers)
+        except BaseException as error:  # noqa: BLE001 - nobody else is there to take it
+            self.fail(error)
+
+    def _told(
+        self, work: Work, folder: Folder, parcels: Sequence[_Parcel], answers: Sequence[Outcome]
+    ) -> bool:
+        """The target has answered: settle that. Returns whether this thread is to look for what is in doubt."""
         settled: list[_Parcel] = []
         doubtful: list[_Parcel] = []
         try:
-            for parcel in parcels:
-                parcel.ticket.wait()
-            self._sort_out(work, parcels, self._ask(target, folder, parcels), settled, doubtful)
+            self._sort_out(work, parcels, answers, settled, doubtful)
         except BaseException:
             for parcel in parcels:
                 self._release(parcel)
@@ -762,14 +805,7 @@ class MailboxCopy:
         finally:
             with self._lock:
                 looking = self._leave(work, folder, settled, doubtful)
-        if looking:
-            try:
-                self._look(target, folder)
-            finally:
-                with self._lock:
-                    self._barred.discard(folder.id)
-                    self._busy -= 1
-                    self._filled.notify_all()
+        return looking
 
     def _sort_out(
         self,

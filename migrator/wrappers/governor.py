@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from migrator import lull
 from migrator.errors import Throttled, Transient
 from migrator.events import Waiting
 from migrator.interfaces import Clock, Emit
@@ -224,6 +225,7 @@ class Governor:
                         return lane
                 finally:
                     lane.turns.pop()
+        lull.now()
         lane = self.queue(mailbox, ask)
         try:
             while True:
