@@ -238,7 +238,7 @@ def as_text(verdicts: Sequence[MailboxVerdict], limit: int) -> None:
                     f"  {path_text(folder.path)} does not close: {number(folder.source_items)} at the source, "
                     f"{number(folder.copied + folder.present)} copied or there, {number(folder.skipped)} skipped, "
                     f"{number(folder.failed)} failed, {number(folder.new)} new, {number(folder.missing)} missing in the target, "
-                    f"{number(folder.in_doubt)} in doubt",
+                    f"{number(folder.twice)} without a copy of their own, {number(folder.in_doubt)} in doubt",
                     "red",
                 )
         shown = verdict.differences[:limit] if limit else verdict.differences
@@ -250,6 +250,8 @@ def as_text(verdicts: Sequence[MailboxVerdict], limit: int) -> None:
                 f"  and {plural(len(verdict.differences) - len(shown), 'difference')} more: --limit 0, or --as csv"
             )
     screen.print()
+    for line in balance_lines(verdicts):
+        say(line)
     copied = sum(folder.target_items for verdict in verdicts for folder in verdict.folders)
     size = sum(folder.target_octets for verdict in verdicts for folder in verdict.folders)
     good = sum(verdict.ok for verdict in verdicts)
@@ -260,6 +262,47 @@ def as_text(verdicts: Sequence[MailboxVerdict], limit: int) -> None:
     new = sum(folder.new + folder.changed for verdict in verdicts for folder in verdict.folders)
     if new:
         say(f"{plural(new, 'item')} came or changed at the source since: the next run takes them")
+
+
+def balance_lines(verdicts: Sequence[MailboxVerdict]) -> list[str]:
+    """Both sides as sums: what the source lists, and what the target's folders hold."""
+    from collections import Counter
+
+    from migrator.report.words import number
+
+    folders = [one for verdict in verdicts for one in verdict.folders if one.folder_skipped is None]
+    left_out: Counter[str] = Counter()
+    reasons: Counter[str] = Counter()
+    codes: Counter[str] = Counter()
+    for verdict in verdicts:
+        for folder in verdict.folders:
+            if folder.folder_skipped is not None and folder.folder_skipped is not SkipReason.SEARCH_FOLDER:
+                left_out[folder.folder_skipped.value] += folder.source_items
+    for folder in folders:
+        reasons.update(folder.reasons)
+        codes.update(folder.codes)
+
+    def total(name: str) -> int:
+        return sum(getattr(folder, name) for folder in folders)
+
+    def each(counts: Counter[str]) -> str:
+        named = ", ".join(f"{number(count)} {name}" for name, count in counts.most_common() if count)
+        return f" ({named})" if named else ""
+
+    reasons.update(left_out)
+    source = (
+        f"source: {number(total('source_items') + left_out.total())} = {number(total('copied'))} copied + "
+        f"{number(total('present'))} there before + {number(total('skipped') + left_out.total())} skipped{each(reasons)} + "
+        f"{number(total('failed'))} failed{each(codes)}"
+    )
+    for name, words in (("new", "new since"), ("in_doubt", "in doubt")):
+        if total(name):
+            source += f" + {number(total(name))} {words}"
+    target = f"target: {number(total('target_listed'))} = {number(total('target_items'))} of these"
+    if total("kept"):
+        target += f" + {number(total('kept'))} whose source is gone"
+    target += f" + {number(total('extra'))} that are not ours"
+    return [source, target]
 
 
 def print_fidelity(found: Sequence[Fidelity]) -> None:

@@ -18,7 +18,7 @@ import heapq
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from hashlib import blake2b
 from typing import Any, Protocol
@@ -119,15 +119,24 @@ class FolderVerdict:
     gone: int = 0  # from the source since the run: in the ledger still
     target_items: int = 0
     target_octets: int = 0
-    extra: int = 0  # in the target, and not ours
+    extra: int = 0  # in the target, and not ours: there before us, or come since
     missing: int = 0  # ours by the ledger, and not in the target
     compared: int = 0  # items whose listed properties were compared
+    reasons: Mapping[str, int] = field(default_factory=dict)  # skip reason → items
+    codes: Mapping[str, int] = field(default_factory=dict)  # error code → items
+    twice: int = 0  # source items that share their target item with another one: one of the two has no copy
+    kept: int = 0  # copies in the target whose source items are gone
+    target_listed: int = 0  # all that the target folder holds, told at the first of the folders that go there
 
     @property
     def closes(self) -> bool:
+        """As multisets: source = copied + present + skipped + failed + new, and each copy is an item of its own."""
         accounted = self.copied + self.present + self.skipped + self.failed
         return self.folder_skipped is not None or (
-            self.source_items == accounted + self.new and not self.missing and not self.in_doubt
+            self.source_items == accounted + self.new
+            and not self.missing
+            and not self.in_doubt
+            and not self.twice
         )
 
 
@@ -210,6 +219,7 @@ class _Verifying:
         self.volatile: dict[str, int] = {}
         self.content = ""
         self.in_ledger: dict[str, int] = {}
+        self.paired: set[str] = set()  # target items of the folder at hand that have a source item
         self.groups: dict[tuple[str, Kind], _Group] = {}
         self.tables: dict[tuple[Kind, str], _Table] = {}
 
@@ -246,10 +256,17 @@ class _Verifying:
             shared = [row for row in rows if row.target_id == target_id]
             for row in shared:
                 ours |= self.ledger.claimed_targets(self.job.id, row.source_id)
-            extra = sum(1 for item_id in there if item_id not in ours)
-            for number, row in enumerate(shared):
-                # What is in the target beside ours is told once, at the first of the folders that go there.
-                self._folder(row, listed.get(row.source_id), there, extra if number == 0 else 0)
+            self.paired = set()
+            at = len(self.folders)
+            for row in shared:
+                self._folder(row, listed.get(row.source_id), there)
+            # What is in the target beside the copies is told once, at the first of the folders that go there.
+            self.folders[at] = replace(
+                self.folders[at],
+                extra=sum(1 for item_id in there if item_id not in ours),
+                kept=sum(1 for item_id in there if item_id in ours and item_id not in self.paired),
+                target_listed=len(there),
+            )
         for folder in listed.values():
             if folder.id not in {row.source_id for row in rows}:
                 self.folders.append(
@@ -275,9 +292,7 @@ class _Verifying:
                 raise
             return {}  # every item of it is then told as missing
 
-    def _folder(
-        self, row: FolderRow, folder: Folder | None, there: Mapping[str, ItemRef], extra: int
-    ) -> None:
+    def _folder(self, row: FolderRow, folder: Folder | None, there: Mapping[str, ItemRef]) -> None:
         if row.skipped is not None:
             total = folder.total if folder is not None else row.total
             self.folders.append(FolderVerdict(row.path, (), row.kind, row.skipped, source_items=total or 0))
@@ -286,6 +301,7 @@ class _Verifying:
             ("source_items", "source_octets", "copied", "present", "skipped", "failed", "in_doubt"), 0
         )
         count |= {"new": 0, "changed": 0, "missing": 0, "compared": 0, "target_octets": 0, "target_items": 0}
+        count |= {"twice": 0, "reasons": Counter(), "codes": Counter()}
         seen = 0
         for refs in _batches(_all(self.source, folder) if folder is not None else ()):
             entries = self.ledger.entries(self.job.id, refs)
@@ -299,10 +315,9 @@ class _Verifying:
                 seen += 1
                 self._item(row, ref, entry, there, count)
         in_ledger = self.in_ledger.get(row.source_id, 0)
+        count |= {name: dict(count[name].most_common()) for name in ("reasons", "codes")}
         self.folders.append(
-            FolderVerdict(
-                row.path, row.target_path, row.kind, gone=max(0, in_ledger - seen), extra=extra, **count
-            )
+            FolderVerdict(row.path, row.target_path, row.kind, gone=max(0, in_ledger - seen), **count)
         )
 
     def _item(
@@ -311,12 +326,16 @@ class _Verifying:
         ref: ItemRef,
         entry: Entry,
         there: Mapping[str, ItemRef],
-        count: dict[str, int],
+        count: dict[str, Any],
     ) -> None:
         if entry.state is State.SENDING:
             count["in_doubt"] += 1
             return
         count[entry.state.value] += 1
+        if entry.state is State.SKIPPED and entry.reason is not None:
+            count["reasons"][entry.reason.value] += 1
+        elif entry.state is State.FAILED:
+            count["codes"][entry.code] += 1
         if entry.state not in (State.COPIED, State.PRESENT):
             return
         other = there.get(entry.target_id)
@@ -324,6 +343,13 @@ class _Verifying:
             count["missing"] += 1
             self._differ(row.path, ref, entry.target_id, "missing", "item", "there", "not there")
             return
+        if other.id in self.paired:
+            count["twice"] += 1
+            self._differ(
+                row.path, ref, other.id, "missing", "item", "there", "shares its copy with another item"
+            )
+            return
+        self.paired.add(other.id)
         count["target_items"] += 1
         count["target_octets"] += other.size or 0
         if ref.version != entry.version:
