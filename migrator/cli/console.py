@@ -27,6 +27,7 @@ from migrator.events import (
     BatchSettled,
     Event,
     FoldersListed,
+    ForecastSlipping,
     JobFinished,
     JobStarted,
     Notice,
@@ -212,6 +213,8 @@ class PlainView:
                 return [shown(board.notices[-1])]
             case Notice():
                 return [shown(event.text)]
+            case ForecastSlipping():
+                return [shown(event.words)]
             case BatchSettled() if self._clock() - self._told >= PLAIN_EVERY_S:
                 self._told = self._clock()
                 return [plain_line(of_board(board, board.now, meter.flights()))]
@@ -275,6 +278,8 @@ class LiveView:
         if isinstance(event, Notice):
             style = {"warning": "yellow", "error": "red"}.get(event.level, "")
             self._say(event.text, style)
+        elif isinstance(event, ForecastSlipping):
+            self._say(event.words, "yellow")
         elif isinstance(event, JobFinished) and event.state == "error":
             with self._lock:
                 row = self._board.rows[event.job]

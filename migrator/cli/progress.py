@@ -76,7 +76,6 @@ class Board:
     notices: deque[str] = field(default_factory=lambda: deque(maxlen=NOTICES_KEPT))
     exit_code: int | None = None
     waits: int = 0
-    forecast: ForecastUpdated | None = None
     codes: Counter[str] = field(default_factory=Counter)  # of failed items
     ends: tuple[float, float] | None = None  # by the forecast: epoch seconds, p50 and p90
     _recent: deque[tuple[float, int, int]] = field(default_factory=deque)
@@ -118,8 +117,6 @@ class Board:
                 self.ends = (event.p50 or 0.0, event.p90 or 0.0) if known else None
             case RunFinished():
                 self.exit_code = event.exit_code
-            case ForecastUpdated():
-                self.forecast = event
             case ForecastSlipping():
                 self.notices.append(event.words)
             case Notice():

@@ -162,7 +162,8 @@ class Looks:
 
     _seen: dict[str, deque[tuple[float, int, int]]] = field(default_factory=dict)
 
-    def scene(self, summary: Summary) -> Scene:
+    def scene(self, summary: Summary, ends: tuple[float, float] | None = None) -> Scene:
+        """ends: p50 and p90 by the forecast of the run that goes on."""
         now = summary.made
         rows = []
         sending = 0
@@ -212,6 +213,7 @@ class Looks:
             octets_rate=octets_rate,
             elapsed_s=now - run.started if run is not None and going else 0.0,
             left_s=left,
+            outlook=_outlook(ends, now),
             flying=flying_words(sending, 0, 0),
             errors=tuple((group.code, group.count) for group in summary.failures),
             rows=tuple(rows),

@@ -50,12 +50,20 @@ def command(
             print(to_json(look(brief=False)))
             return 0
         if not watch:
-            screen.print(picture(look(), all_rows, 0))
+            summary = look()
+            screen.print(picture(summary, all_rows, 0))
+            if words := forecast_words(loaded.folder, summary):
+                screen.print(words)
             return 0
-        return _watch(look, screen, all_rows)
+        return _watch(look, screen, all_rows, lambda summary: live_ends(loaded.folder, summary))
 
 
-def _watch(look: Callable[[], Summary], screen: Console, all_rows: bool) -> int:
+def _watch(
+    look: Callable[[], Summary],
+    screen: Console,
+    all_rows: bool,
+    ends: Callable[[Summary], tuple[float, float] | None],
+) -> int:
     from rich.console import Group
     from rich.live import Live
 
@@ -77,16 +85,42 @@ def _watch(look: Callable[[], Summary], screen: Console, all_rows: bool) -> int:
     past = Looks()
     if not screen.is_terminal or screen.is_dumb_terminal:
         for summary in looks():
-            print(plain_line(past.scene(summary)), flush=True)
+            print(plain_line(past.scene(summary, ends(summary))), flush=True)
         return 0
     glyphs = glyphs_of(screen.file)
     with Live(console=screen, auto_refresh=False, transient=True) as live:
         for summary in looks():
-            lines = draw(past.scene(summary), screen.width - 1, screen.height - 1, glyphs)
+            lines = draw(past.scene(summary, ends(summary)), screen.width - 1, screen.height - 1, glyphs)
             live.update(Group(*lines), refresh=True)
     if summary is not None:
         screen.print(picture(summary, all_rows, 0))
     return 0
+
+
+def live_ends(folder: Path, summary: Summary) -> tuple[float, float] | None:
+    """p50 and p90 by the run that goes on, if one does and has forecast something."""
+    from migrator.cli.foretell import read_live
+
+    found = read_live(folder, summary.made)
+    if found is None or found.p50 is None or found.p90 is None or over(summary):
+        return None
+    return found.p50, found.p90
+
+
+def forecast_words(folder: Path, summary: Summary) -> str:
+    from migrator.cli.foretell import read_live
+    from migrator.report.words import moment
+
+    found = read_live(folder, summary.made)
+    if found is None or over(summary):
+        return ""
+    if found.p50 is None:
+        return "forecast: not done within the hours of this run"
+    words = f"forecast: done {moment(found.p50)} (p50), {moment(found.p90) or 'not in these hours'} (p90)"
+    if found.deadline is None:
+        return words
+    late = f", {found.late} late" if found.late else ""
+    return f"{words}; deadline {moment(found.deadline)}{late}"
 
 
 def over(summary: Summary) -> bool:
