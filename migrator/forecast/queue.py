@@ -11,6 +11,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import inf
 
 
 @dataclass(slots=True)
@@ -62,42 +63,38 @@ def _shared(entrants: Sequence[Entrant], at_once: int, capacities: Sequence[floa
     things = range(len(capacities))
     used = [0.0] * len(capacities)
     tight = [0.0] * len(capacities)
-    events: list[tuple[float, int, bool]] = []  # stretched time, who, whether it now begins to move
+    opening: list[tuple[float, int]] = []  # ends in real time: sign-in and folder lists share nothing
+    moving: list[tuple[float, int]] = []  # ends in stretched time
     now = stretched = 0.0
     factor, tightest = 1.0, -1
     following = 0
-
-    def begin() -> None:
-        nonlocal following
-        one = entrants[following]
-        starts[following] = now
-        # Sign-in and folder lists share nothing: their length is real, so it is shorter in stretched time.
-        heapq.heappush(events, (stretched + one.fixed_s * factor, following, True))
-        following += 1
-
-    while following < count and following < max(1, at_once):
-        begin()
-    while events:
-        at, who, moves = heapq.heappop(events)
-        took = (at - stretched) / factor
-        now += took
-        stretched = at
+    while True:
+        while following < count and len(opening) + len(moving) < max(1, at_once):
+            starts[following] = now
+            heapq.heappush(opening, (now + entrants[following].fixed_s, following))
+            following += 1
+        if not opening and not moving:
+            return Passage(starts, ends, tight)
+        opens = opening[0][0] if opening else inf
+        arrives = now + (moving[0][0] - stretched) / factor if moving else inf
+        at = min(opens, arrives)
         if tightest >= 0:
-            tight[tightest] += took
-        one = entrants[who]
-        sign = 1.0 if moves else -1.0
-        for thing in things:
-            used[thing] += sign * one.uses[thing]
-        if moves:
-            heapq.heappush(events, (stretched + one.moving_s, who, False))
+            tight[tightest] += at - now
+        stretched += (at - now) * factor
+        now = at
+        if opens <= arrives:
+            _, who = heapq.heappop(opening)
+            heapq.heappush(moving, (stretched + entrants[who].moving_s, who))
+            sign = 1.0
         else:
+            stretched, who = heapq.heappop(moving)
             ends[who] = now
+            sign = -1.0
+        for thing in things:
+            used[thing] += sign * entrants[who].uses[thing]
         factor, tightest = 1.0, -1
         for thing in things:
             if used[thing] > capacities[thing] * (1 + 1e-9):
                 share = capacities[thing] / used[thing]
                 if share < factor:
                     factor, tightest = share, thing
-        if not moves and following < count:
-            begin()
-    return Passage(starts, ends, tight)
