@@ -160,18 +160,18 @@ def _surveyed(project: Project, jobs: Sequence[Job], settings: RunSettings) -> l
 
 
 def _sounded(project: Project, jobs: Sequence[Job]) -> tuple[dict[tuple[str, str], Speeds], tuple[str, ...]]:
-    from migrator import assembly
     from migrator.cli.console import CountView
     from migrator.cli.loading import interactive
     from migrator.cli.logs import logging_to
     from migrator.cli.signals import stops
+    from migrator.cli.sounding import sound_out
     from migrator.engine.stop import Stop
     from migrator.forecast.speeds import Speeds, measured
 
     stop = Stop()
     view = CountView("timing a few reads", len(jobs), sys.stderr)
     with logging_to(project.folder), stops(stop), view:
-        found = assembly.sound_out(project, jobs, view.emit, stop, interactive=interactive())
+        found = sound_out(project, jobs, view.emit, stop, interactive=interactive())
     speeds = {pair: measured(Speeds(), soundings) for pair, soundings in found.items()}
     words = tuple(
         f"speeds: {source} → {target}: {', '.join(one.measured)}" for (source, target), one in speeds.items()
