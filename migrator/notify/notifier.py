@@ -129,7 +129,7 @@ class Notifier:
 
     def _failed(self, name: str, words: str) -> None:
         log.warning("notification to %s: %s", name, words)
-        if name not in self._failing:
+        if name not in self._failing and not self._over.is_set():  # the end has its own words
             self._failing.add(name)
             self._warn(f"no notification to {name}: {words}")
 
