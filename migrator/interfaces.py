@@ -8,7 +8,7 @@ The contracts in `tests/contracts/` are these docstrings, executed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
@@ -93,6 +93,7 @@ class TargetTraits(ReaderTraits):
     )
     can_update: bool = False  # `store(..., replaces=…)`
     canary: bool = False  # whether `store` works at all must be proven per tenant first (`engine.canary`)
+    subscriptions: bool = False  # `subscribe`
     creates: frozenset[Kind] = (
         frozenset()
     )  # kinds that `store` can make anew from an item stream taken apart (`Item.path` JSON)
@@ -161,6 +162,10 @@ class Target(Reader, Protocol):
         role: the target's own folder of this role, whatever it is called there; `path` then only names what is below.
         Raises ItemError(code="folder_refused") when the server will not have this folder.
         """
+        ...
+
+    def subscribe(self, wanted: Mapping[str, bool]) -> None:
+        """Folder id → whether mail programs are to show it. Safe to repeat. Does nothing where traits have no subscriptions."""
         ...
 
     def mark(self, folder: Folder) -> Checkpoint:

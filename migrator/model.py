@@ -132,6 +132,7 @@ class Folder:
     hidden: bool = False
     search: bool = False  # a view on other folders: never copied
     parent_id: str = ""
+    subscribed: bool | None = None  # whether mail programs are to show it; None where there is no such thing
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ import threading
 import uuid
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from migrator.errors import CheckpointLost, InDoubt, ItemError, JobError, MigratorError
@@ -95,6 +95,7 @@ class MemoryMailbox:
         self.product = "memory"
         self.page_items = 100
         self.epoch = 0
+        self.subscriptions: dict[str, bool] = {}
         self.latency_s = 0.0
         self.before: Callable[[str, object], None] | None = None
         self.after: Callable[[str, object], None] | None = None
@@ -388,6 +389,11 @@ class _MemoryBox:
             found = dataclasses.replace(folder, total=len(box._folders[folder.id].items))
         self._leave("ensure_folder", path)
         return found
+
+    def subscribe(self, wanted: Mapping[str, bool]) -> None:
+        self._enter("subscribe", wanted)
+        self.mailbox.subscriptions |= wanted
+        self._leave("subscribe", wanted)
 
     def mark(self, folder: Folder) -> Checkpoint:
         self._enter("mark", folder)

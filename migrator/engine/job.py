@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from hashlib import blake2b
 
 from migrator.engine.circuit import endpoint_down
 from migrator.engine.copy import Halt, MailboxCopy, Work
@@ -215,8 +216,11 @@ def _walk(
     ahead = _read_ahead(job, lease, source, taken, folders, rows, tools, copy)
     places = _Places(folders, target, tools)
     refused: list[Folder] = []
+    shown: dict[str, bool] = {}
     for folder in taken:
         work = _work(folder, rows.get(folder.id), lease, tools, places)
+        if work.target is not None and folder.subscribed is not None:
+            shown[work.target.id] = folder.subscribed
         if (before := ahead.pop(folder.id, None)) is not None:
             work.ahead.extend(before.pages)
             if before.anew:
@@ -232,7 +236,19 @@ def _walk(
         gone = Folder(row.source_id, row.path, row.kind, row.folder_class)
         work = Work(gone, _known_target(row), row, mark=row.mark, marked=row.mark is not None)
         copy.resend(work)
+    if target.traits.subscriptions:
+        _subscribe(job, lease, target, shown, ledger)
     return refused
+
+
+def _subscribe(job: Job, lease: Lease, target: Target, shown: Mapping[str, bool], ledger: Ledger) -> None:
+    """What is subscribed at the source is so in the target. Done anew only when the source's choice has changed: until then
+    the owner may choose otherwise in his new mailbox."""
+    name = f"subscribed {job.id}"
+    state = blake2b(repr(sorted(shown.items())).encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
+    if shown and ledger.note(name) != state:
+        target.subscribe(shown)
+        ledger.put_note(lease, name, state)
 
 
 def _read_ahead(

@@ -72,6 +72,8 @@ DROP_VERDICTS = Statement("drop_verdicts")
 DROP_FIDELITY = Statement("drop_fidelity")
 PUT_FIDELITY = Insert("put_fidelity")
 ADD_INCIDENT = Insert("add_incident")
+NOTE = Statement("note")
+PUT_NOTE = Insert("put_note")
 
 
 @dataclass(slots=True)
@@ -426,6 +428,14 @@ class Ledger(Departing, Reading):
                 PUT_FIDELITY.run(connection, [{"job": number, "at": now} | values])
 
         self._call(act)
+
+    def note(self, name: str) -> str:
+        """What `put_note` kept under this name, or nothing."""
+        with self._database.reading() as connection:
+            return NOTE.value(connection, name=name) or ""
+
+    def put_note(self, lease: Lease, name: str, value: str) -> None:
+        self._call(lambda connection: PUT_NOTE.run(connection, [{"name": name, "value": value}]), lease)
 
     def add_incident(self, job_id: str, kind: str, words: str, until: float | None = None) -> None:
         """Note for the report's timeline: throttled, outage, interrupted … job_id may be empty. Returns at once."""

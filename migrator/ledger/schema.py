@@ -190,7 +190,8 @@ _TELL = (
     *(f"INSERT INTO sqlite_stat1 VALUES ('{one[0]}', '{one[1]}', '{one[2]}')" for one in STATISTICS),
 )
 for _statement in (*TRIGGERS, *_TELL):
-    event.listen(metadata, "after_create", DDL(_statement).execute_if(dialect="sqlite"))
+    _ddl = DDL(_statement).execute_if(dialect="sqlite")  # type: ignore[no-untyped-call]
+    event.listen(metadata, "after_create", _ddl)
 
 verdict = Table(
     "verdict",

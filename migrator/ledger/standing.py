@@ -6,12 +6,13 @@ What is on its way or in doubt is not in the tally; a small index (`entry_open`)
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Callable, Collection, Iterator
+from typing import Any, NamedTuple
 
 from migrator.ledger.database import Database
 from migrator.ledger.prepared import Statement
 from migrator.ledger.records import BalanceRow, JobBalance
-from migrator.model import Kind, SkipReason, State
+from migrator.model import FolderPath, Kind, SkipReason, State
 
 NOT_SENT = "not_sent"
 """Code of an item whose request surely did not leave, because the run was cut off: due, and no failure."""
@@ -20,15 +21,55 @@ TALLY = Statement("tally")
 SENDING_BY_FOLDER = Statement("sending_by_folder")
 FOLDERS_OF_ALL = Statement("folders_of_all")
 BALANCE_BY_JOB = Statement("balance_by_job")
+ITEM_ROWS = {
+    None: Statement("item_rows"),
+    State.FAILED: Statement("item_rows_failed"),
+    State.SKIPPED: Statement("item_rows_skipped"),
+}
+FOLDER_PATHS = Statement("folder_paths")
 _SUMMED = (
     "source", "copied", "present", "skipped", "failed", "sending", "octets", "octets_copied",
 )  # fmt: skip
+
+
+class ItemRow(NamedTuple):
+    """An entry as it lies in the table, for lists of millions. folder: its number in the ledger; received: epoch seconds."""
+
+    job_id: str
+    folder: int
+    received: int | None
+    size: int | None
+    kind: str
+    item_class: str
+    message_id: str
+    state: str
+    why: str
+    error: str
+    attempts: int
+    path: str
 
 
 class Standing:
     """Part of `Reading`."""
 
     _database: Database
+    _job_number: Callable[[str], int]
+
+    def item_rows(self, state: State | None = None, *, without: Collection[str] = ()) -> Iterator[ItemRow]:
+        """Entries of all jobs, job by job: all, or the failed or the skipped ones without those of some codes or reasons."""
+        values: dict[str, Any] = {}
+        if state is not None:
+            reasons = sorted(without) or [""]
+            # A list is filled up with NULL, and nothing at all is surely not in a list that holds one.
+            values["reasons"] = reasons + reasons[-1:] * ((1 << (len(reasons) - 1).bit_length()) - len(reasons))
+        with self._database.reading() as connection:
+            yield from map(ItemRow._make, ITEM_ROWS[state].run(connection, **values))
+
+    def folder_paths(self, job_id: str) -> dict[int, FolderPath]:
+        """Number of a folder in the ledger → its path at the source."""
+        number = self._job_number(job_id)
+        with self._database.reading() as connection:
+            return {no: tuple(json.loads(path)) for no, path in FOLDER_PATHS.run(connection, job_no=number)}
 
     def balance(self) -> list[BalanceRow]:
         """Per job and folder what became of its items; read from the tally, so it is quick at any size."""

@@ -172,6 +172,12 @@ def _run_and_job() -> Iterator[tuple[str, Any]]:
         .where(job.id == _p("job_id"))
         .values(waiting_reason=_p("reason"), waiting_words=_p("words"), waiting_until=_p("until")),
     )
+    note = upsert(s.meta).values(_given(s.meta, ()))
+    yield (
+        "put_note",
+        note.on_conflict_do_update(index_elements=["name"], set_={"value": note.excluded["value"]}),
+    )
+    yield "note", select(s.meta.c.value).where(s.meta.c.name == _p("name"))
     yield "job_number", select(job.no).where(job.id == _p("job_id"))
     yield "jobs", select(s.job).order_by(job.line, job.no)
     yield "runs", select(s.run).order_by(run.no)
@@ -325,6 +331,31 @@ def _entries() -> Iterator[tuple[str, Any]]:
     yield "entries_by_message_id", whole.where(entry.message_id.in_(_several("forms")))
     for state in sorted(INDEXED):
         yield f"entries_of_all_{state.value}", whole.where(_is(state)).order_by(entry.job, entry.folder)
+    plain = (
+        "folder",
+        "received",
+        "size",
+        "kind",
+        "item_class",
+        "message_id",
+        "state",
+        "why",
+        "error",
+        "attempts",
+        "path_taken",
+    )
+    of_all = (
+        select(s.job.c.id, *(entry[name] for name in plain))
+        .join(s.job, s.job.c.no == entry.job)
+        .order_by(entry.job)
+    )
+    yield "item_rows", of_all
+    for state in (State.FAILED, State.SKIPPED):
+        yield (
+            f"item_rows_{state.value}",
+            of_all.where(_is(state), entry.why.not_in(_several("reasons"))),
+        )
+    yield "folder_paths", select(folder.no, folder.path).where(folder.job == _p("job_no"))
     yield (
         "claimed_targets",
         select(entry.target_id)

@@ -248,6 +248,14 @@ UPDATE job SET source_identity=:old, target_identity=:new WHERE job.no = :job_no
 -- waiting
 UPDATE job SET waiting_reason=:reason, waiting_words=:words, waiting_until=:until WHERE job.id = :job_id
 
+-- put_note
+INSERT INTO meta (name, value) VALUES (:name, :value) ON CONFLICT (name) DO UPDATE SET value = excluded.value
+
+-- note
+SELECT meta.value
+FROM meta
+WHERE meta.name = :name
+
 -- job_number
 SELECT job.no
 FROM job
@@ -409,6 +417,25 @@ WHERE entry.state IN ('sending', 'failed', 'skipped') AND entry.state = 'sending
 SELECT entry.job, entry."key", entry.folder, entry.source_id, entry.version, entry.kind, entry.item_class, entry.size, entry.received, entry.message_id, entry.seen, entry.state, entry.why, entry.error, entry.target_id, entry.target_version, entry.fingerprint, entry.attempts, entry.octets, entry.path_taken, entry.notes, entry.page, entry.updated, folder.source_id AS folder_id, job.id AS job_id
 FROM entry JOIN folder ON folder.no = entry.folder JOIN job ON job.no = entry.job
 WHERE entry.state IN ('sending', 'failed', 'skipped') AND entry.state = 'skipped' ORDER BY entry.job, entry.folder
+
+-- item_rows
+SELECT job.id, entry.folder, entry.received, entry.size, entry.kind, entry.item_class, entry.message_id, entry.state, entry.why, entry.error, entry.attempts, entry.path_taken
+FROM entry JOIN job ON job.no = entry.job ORDER BY entry.job
+
+-- item_rows_failed
+SELECT job.id, entry.folder, entry.received, entry.size, entry.kind, entry.item_class, entry.message_id, entry.state, entry.why, entry.error, entry.attempts, entry.path_taken
+FROM entry JOIN job ON job.no = entry.job
+WHERE entry.state IN ('sending', 'failed', 'skipped') AND entry.state = 'failed' AND (entry.why NOT IN (:[reasons])) ORDER BY entry.job
+
+-- item_rows_skipped
+SELECT job.id, entry.folder, entry.received, entry.size, entry.kind, entry.item_class, entry.message_id, entry.state, entry.why, entry.error, entry.attempts, entry.path_taken
+FROM entry JOIN job ON job.no = entry.job
+WHERE entry.state IN ('sending', 'failed', 'skipped') AND entry.state = 'skipped' AND (entry.why NOT IN (:[reasons])) ORDER BY entry.job
+
+-- folder_paths
+SELECT folder.no, folder.path
+FROM folder
+WHERE folder.job = :job_no
 
 -- claimed_targets
 SELECT entry.target_id

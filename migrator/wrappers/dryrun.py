@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
 from migrator.errors import RunError
@@ -17,6 +17,9 @@ class DryRunTarget(HandedTarget):
         self, path: FolderPath, kind: Kind, *, folder_class: str = "", role: Role | None = None
     ) -> Folder:
         self._refuse("ensure_folder")
+
+    def subscribe(self, wanted: Mapping[str, bool]) -> None:
+        self._refuse("subscribe")
 
     def mark(self, folder: Folder) -> Checkpoint:
         self._refuse("mark")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from migrator.interfaces import Probe, Reader, ReaderTraits, Standing, Target, TargetTraits
 from migrator.model import (
@@ -63,6 +63,9 @@ class HandedTarget(HandedSource):
         self, path: FolderPath, kind: Kind, *, folder_class: str = "", role: Role | None = None
     ) -> Folder:
         return self._target.ensure_folder(path, kind, folder_class=folder_class, role=role)
+
+    def subscribe(self, wanted: Mapping[str, bool]) -> None:
+        self._target.subscribe(wanted)
 
     def mark(self, folder: Folder) -> Checkpoint:
         return self._target.mark(folder)

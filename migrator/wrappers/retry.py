@@ -12,7 +12,7 @@ See: aws.amazon.com/builders-library/timeouts-retries-and-backoff-with-jitter
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from migrator.errors import MigratorError, SourceDown, Throttled, Transient
@@ -210,6 +210,9 @@ class RetryingTarget(RetryingSource, HandedTarget):
         return self._patience.call(
             lambda: self._target.ensure_folder(path, kind, folder_class=folder_class, role=role)
         )
+
+    def subscribe(self, wanted: Mapping[str, bool]) -> None:
+        self._patience.call(lambda: self._target.subscribe(wanted))
 
     def mark(self, folder: Folder) -> Checkpoint:
         return self._patience.call(lambda: self._target.mark(folder))

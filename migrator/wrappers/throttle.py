@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 from migrator import meter
@@ -106,6 +106,9 @@ class ThrottledTarget(ThrottledSource, HandedTarget):
             "ensure_folder",
             lambda: self._target.ensure_folder(path, kind, folder_class=folder_class, role=role),
         )
+
+    def subscribe(self, wanted: Mapping[str, bool]) -> None:
+        self._call("subscribe", lambda: self._target.subscribe(wanted))
 
     def mark(self, folder: Folder) -> Checkpoint:
         return self._call("mark", lambda: self._target.mark(folder))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -101,6 +101,9 @@ class TracedTarget(TracedSource, HandedTarget):
             0,
             lambda: self._target.ensure_folder(path, kind, folder_class=folder_class, role=role),
         )
+
+    def subscribe(self, wanted: Mapping[str, bool]) -> None:
+        self._trace.run("subscribe", 0, lambda: self._target.subscribe(wanted))
 
     def mark(self, folder: Folder) -> Checkpoint:
         return self._trace.run("mark", 0, lambda: self._target.mark(folder))

@@ -72,6 +72,42 @@ def test_imap_to_imap_is_exact_and_leaves_the_source_alone(
     assert run(folder, "verify").exit_code == 0
 
 
+def subscribed(server: servers.Server, user: str) -> set[str]:
+    raw = server.raw(user)
+    try:
+        return {name for _, _, name in raw.list_sub_folders()}
+    finally:
+        raw.logout()
+
+
+def test_subscriptions_follow_the_source_until_the_owner_chooses_otherwise(
+    pair: tuple[Path, str, str],
+    dovecot: servers.Server,  # noqa: F811
+) -> None:
+    folder, old, new = pair
+    raw = dovecot.raw(old)
+    for name in ("Projekte|2024", "INBOX"):
+        raw.subscribe_folder(name)
+    raw.unsubscribe_folder("日本語")
+    raw.logout()
+    before = subscribed(dovecot, old)
+    assert {"Projekte|2024", "INBOX"} < before
+    assert "日本語" not in before
+    assert run(folder, "run").exit_code == 0
+    assert subscribed(dovecot, new) == before
+    # His own choice in the new mailbox stays, as long as nothing else is chosen in the old one.
+    raw = dovecot.raw(new)
+    raw.unsubscribe_folder("Projekte|2024")
+    raw.logout()
+    assert run(folder, "run").exit_code == 0
+    assert subscribed(dovecot, new) == before - {"Projekte|2024"}
+    raw = dovecot.raw(old)
+    raw.subscribe_folder("日本語")
+    raw.logout()
+    assert run(folder, "run").exit_code == 0
+    assert subscribed(dovecot, new) == before | {"日本語"}
+
+
 def test_a_delta_pass_carries_what_came_and_flags_that_changed(
     pair: tuple[Path, str, str],
     dovecot: servers.Server,  # noqa: F811

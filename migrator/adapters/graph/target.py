@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -313,6 +313,9 @@ class GraphMailbox:
         self, path: FolderPath, kind: Kind, *, folder_class: str = "", role: Role | None = None
     ) -> Folder:
         return self._shared.tree.ensure(path, kind, folder_class, role)
+
+    def subscribe(self, wanted: Mapping[str, bool]) -> None:
+        """Exchange shows every folder."""
 
     def store(
         self, folder: Folder, items: Sequence[Item], replaces: Sequence[tuple[str, str] | None] | None = None

@@ -11,6 +11,7 @@ Facts this module rests on:
 - FETCH … (CHANGEDSINCE n VANISHED) lists what changed and what went, on connections that enabled QRESYNC (RFC 7162 3.2.6)
 - a folder's STATUS with equal UIDNEXT and HIGHESTMODSEQ means that nothing happened there (RFC 7162 3.1.2); one LIST can
   carry it for every folder (RFC 5819)
+- LIST … RETURN (SUBSCRIBED) marks what is subscribed (RFC 5258 3); LSUB lists it everywhere (RFC 3501 6.3.9)
 - `n:*` always names the last message, even when its UID is below n (RFC 3501 6.4.8)
 """
 
@@ -205,19 +206,27 @@ class Listing:
         asked = _status_items(wire)
         with_status = wire.has(b"LIST-STATUS")
         returns = []
-        if wire.has(b"LIST-EXTENDED") and (wire.has(b"SPECIAL-USE") or wire.has(b"CREATE-SPECIAL-USE")):
+        extended = wire.has(b"LIST-EXTENDED")
+        if extended:
+            returns.append(b"SUBSCRIBED")
+        if extended and (wire.has(b"SPECIAL-USE") or wire.has(b"CREATE-SPECIAL-USE")):
             returns.append(b"SPECIAL-USE")
         if with_status:
             returns.append(b"STATUS " + asked)
         command = b'LIST "" "*"'
-        if returns and (with_status or wire.has(b"LIST-EXTENDED")):
+        if returns:
             command += b" RETURN (" + b" ".join(returns) + b")"
         elif wire.has(b"XLIST") and not wire.has(b"SPECIAL-USE"):
             command = b'XLIST "" "*"'
-        said, untagged = wire.ask(command)
+        tags = [wire.begin(command)]
+        if not extended:
+            tags.append(wire.begin(b'LSUB "" "*"'))
+        wire.flush()
+        (said, *_), untagged = wire.finish(*tags)
         if not said.ok:
             raise faults.about_folder(said, handle.who, "*")
         listed: dict[str, set[bytes]] = {}
+        subscribed: set[str] = set()
         statuses: dict[str, Status] = {}
         for pieces in untagged:
             line = pieces[0]
@@ -228,10 +237,16 @@ class Listing:
                 listed.setdefault(decode_name(text_of(name), utf8=wire.utf8), set()).update(
                     text_of(word).upper() for word in attributes
                 )
+            elif head.startswith(b"* LSUB "):
+                attributes, _, name, *_ = values(pieces, 7)
+                if b"\\NOSELECT" not in {text_of(word).upper() for word in attributes}:
+                    subscribed.add(decode_name(text_of(name), utf8=wire.utf8))
             elif head == b"* STATUS ":
                 name_status = parse_status(pieces, wire.utf8)
                 if name_status is not None:
                     statuses[name_status[0]] = name_status[1]
+        for name in subscribed & listed.keys():
+            listed[name].add(b"\\SUBSCRIBED")
         listed = {
             name: words
             for name, words in listed.items()
@@ -686,6 +701,7 @@ def _as_folders(
             role=role_of(path, words),
             total=status.messages if status is not None else 0,
             search=gmail and bool(words & VIEWS),
+            subscribed=b"\\SUBSCRIBED" in words,
         )
     _add_parents(folders, naming)
     _usual_roles(folders)

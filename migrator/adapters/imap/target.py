@@ -15,7 +15,7 @@ Facts this module rests on:
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from migrator.adapters.imap import faults, fit
@@ -140,6 +140,7 @@ class ImapTarget(ImapReader):
             store_items=self._store_items,
             store_octets=self._most,
             can_update=True,
+            subscriptions=True,
         )
 
     def _more_findings(self, wire: Wire) -> list[Finding]:
@@ -284,6 +285,20 @@ class ImapTarget(ImapReader):
             )
         self.know_status(name, found[1])
         return found[1]
+
+    def subscribe(self, wanted: Mapping[str, bool]) -> None:
+        def ask(wire: Wire) -> list[Tagged]:
+            self._between(wire)
+            tags = [
+                wire.begin(b"SUBSCRIBE " if on else b"UNSUBSCRIBE ", self._box.quoted(name))
+                for name, on in wanted.items()
+            ]
+            wire.flush()
+            return wire.finish(*tags)[0]
+
+        for said in self._box.reading(ask):
+            if not said.ok and (slow := faults.throttled(said)) is not None:
+                raise slow
 
     # ---- writing
 
