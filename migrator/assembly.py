@@ -15,8 +15,11 @@ from __future__ import annotations
 
 import logging
 import re
+import sqlite3
+import tempfile
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path as FilePath
@@ -34,13 +37,12 @@ from migrator.engine.sampling import SAMPLE, Confidence
 from migrator.engine.stop import Stop, StoppableClock, SystemClock
 from migrator.engine.tools import SameContent, Tools, error_of, map_by_rules
 from migrator.errors import ItemError, MigratorError, RunError, UserError
-from migrator.events import Event, FoldersListed, JobFinished, JobStarted, Notice, RunFinished, RunStarted
-from migrator.forecast.sounding import sound
-from migrator.forecast.speeds import Sounding
+from migrator.events import Event, FoldersListed, JobFinished, JobStarted, Notice
 from migrator.interfaces import Client, Clock, Context, Emit, Finding, Secrets, Source, Target
 from migrator.ledger import Entry, Lease, Ledger
 from migrator.model import (
     Checkpoint,
+    Content,
     FolderPath,
     Format,
     Item,
@@ -59,6 +61,7 @@ from migrator.wrappers.convert import Convert, ConvertingSource
 from migrator.wrappers.dryrun import DryRunTarget
 from migrator.wrappers.governor import Governor
 from migrator.wrappers.rate import Pace
+from migrator.wrappers.rehearse import RehearsedSource, RehearsedTarget, StandInContent
 from migrator.wrappers.retry import Patience, RetryingSource, RetryingTarget
 from migrator.wrappers.throttle import ThrottledSource, ThrottledTarget
 from migrator.wrappers.trace import Trace, TracedSource, TracedTarget
@@ -355,64 +358,64 @@ def _dry_run(
     secrets: Secrets | None,
     interactive: bool,
 ) -> int:
-    now = (clock or SystemClock()).now
-    emit(RunStarted(0, tuple(job.id for job in jobs), settings.passname, True, now()))
-    surveys = survey(
-        project, jobs, settings, emit, stop, clock=clock, secrets=secrets, interactive=interactive
-    )
-    if stop.requested:
-        code = running.INTERRUPTED
-    elif any(found.error for found in surveys):
-        code = running.UNFINISHED
-    else:
-        code = running.DONE
-    emit(RunFinished(0, code, now()))
-    return code
-
-
-# -------------------------------------------------------------------- forecast
-
-
-def sound_out(
-    project: ProjectLike,
-    jobs: Sequence[Job],
-    emit: Emit,
-    stop: Stop | None = None,
-    *,
-    mailboxes: int = 3,
-    clock: Clock | None = None,
-    secrets: Secrets | None = None,
-    interactive: bool = False,
-) -> dict[tuple[str, str], list[Sounding]]:
-    """How quick each pair of endpoints is, by reading a little from some of its mailboxes. Nothing is written.
-
-    A pair of which no mailbox could be read is left out, with a warning that says why.
-    """
-    stop = stop or Stop()
-    found: dict[tuple[str, str], list[Sounding]] = {}
-    with Room(project, emit, stop, clock=clock, secrets=secrets, interactive=interactive) as room:
+    """The very run, with a copy of the ledger that is thrown away, sources whose contents stay unread, and targets that
+    take nothing; see `wrappers.rehearse`. At any hour: it is short, and moves nothing."""
+    tell = _Relay(emit)
+    with (
+        Room(project, tell, stop, clock=clock, secrets=secrets, interactive=interactive) as room,
+        _copied_ledger(project, clock) as ledger,
+    ):
         room.connect(jobs)
-        for pair in dict.fromkeys((job.source.endpoint, job.target.endpoint) for job in jobs):
-            theirs = [job for job in jobs if (job.source.endpoint, job.target.endpoint) == pair]
-            soundings: list[Sounding] = []
-            why = ""
-            # Spread over the manifest: neighbours in it tend to be alike.
-            for job in theirs[:: max(1, len(theirs) // (2 * mailboxes))][: 2 * mailboxes]:
-                if stop.requested or sum(one.what == "page" for one in soundings) >= mailboxes:
-                    break
-                source, target = room.bare(job)
-                try:
-                    soundings += sound(source, target, room.clock)
-                except Exception as error:  # noqa: BLE001 - another mailbox may tell
-                    why = _known(error).message
-                finally:
-                    source.close()
-                    target.close()
-            if soundings:
-                found[pair] = soundings
-            elif why:
-                emit(Notice("warning", f"{pair[0]} → {pair[1]}: no probe of its speed: {why}"))
-    return found
+        stand_in = _stand_in()
+        tools = Tools(
+            ledger=ledger,
+            settings=settings,
+            clock=room.clock,
+            stop=stop,
+            emit=emit,
+            open_source=lambda job: RehearsedSource(room.open_source(job), stand_in),
+            open_target=lambda job: RehearsedTarget(room.open_target(job)),
+            map_folders=map_by_rules(project.folders),
+            knock=room.knock,
+        )
+        tell.to = lambda event: tools.emit(event)
+        return running.run(jobs, tools)
+
+
+@contextmanager
+def _copied_ledger(project: ProjectLike, clock: Clock | None) -> Iterator[Ledger]:
+    """The ledger as it is now, in a file of its own beside it, without anybody's leases; an empty one where there is none."""
+    with tempfile.TemporaryDirectory(prefix=".dry-run-", dir=project.folder) as folder:
+        copy = FilePath(folder) / "ledger.sqlite"
+        if project.ledger.exists():
+            with (
+                closing(sqlite3.connect(f"{project.ledger.as_uri()}?mode=ro", uri=True)) as ours,
+                closing(sqlite3.connect(copy)) as theirs,
+            ):
+                ours.backup(theirs)
+                theirs.execute("UPDATE job SET owner = '', lease_until = 0")
+                theirs.commit()
+        ledger = Ledger.open(copy, clock=clock or SystemClock())
+        try:
+            yield ledger
+        finally:
+            ledger.close()
+
+
+def _stand_in() -> Callable[[ItemRef, Format], Content]:
+    """Small items of every kind, made once, that stand for all others of their kind in a rehearsal."""
+    from migrator.formats.canary import samples
+    from migrator.formats.content import MemoryContent
+
+    made = samples()
+    mail = MemoryContent([b"Subject: rehearsal\r\n\r\n\r\n"])
+
+    def stand_in(ref: ItemRef, fmt: Format) -> Content:
+        if fmt is not Format.FTS:
+            return StandInContent(mail, ref.size or 0)
+        return StandInContent(made.get(ref.kind, made[Kind.MAIL]).content, (ref.size or 0) * 4 // 3)
+
+    return stand_in
 
 
 # -------------------------------------------------------------------- survey

@@ -107,9 +107,9 @@ def command(
     from migrator.cli.foretell import foretelling
     from migrator.cli.loading import interactive, load, settings_of
     from migrator.cli.logs import logging_to
-    from migrator.cli.plan import as_text, exit_code
-    from migrator.cli.planning import ordered, plan_made
+    from migrator.cli.planning import ordered
     from migrator.cli.processes import Together
+    from migrator.cli.rehearsal import Rehearsal
     from migrator.cli.signals import leave_now, stops
     from migrator.engine.stop import Stop
     from migrator.errors import UserError
@@ -171,18 +171,17 @@ def command(
             if not as_json:
                 print(f"exit code {Exit.CHANGED}: {MEANINGS[Exit.CHANGED]}")
             return Exit.CHANGED
-        if dry_run and not as_json:
-            surveys = assembly.survey(
-                loaded.project, loaded.jobs, settings, tell, stop, interactive=interactive()
-            )
-        elif processes is not None and processes > 1 and len(loaded.jobs) > 1 and not dry_run:
+        shown = Rehearsal(tell) if dry_run else None
+        if shown is not None:
+            tell = shown.emit
+        if processes is not None and processes > 1 and len(loaded.jobs) > 1 and not dry_run:
             code = Together(loaded.project, loaded.jobs, settings, tell, stop, processes).run()
         else:
             code = assembly.run(loaded.project, loaded.jobs, settings, tell, stop, interactive=interactive())
-    if dry_run and not as_json:
-        if not quiet:
-            as_text(loaded, surveys, plan_made(loaded, settings, surveys))
-        return exit_code(surveys, stop.requested)
+    if shown is not None:
+        if not as_json and not quiet:
+            shown.tell(code)
+        return code
     if not as_json:
         tell_end(loaded, code, took_s=time.time() - began, quiet=quiet)
     if stop.now:
