@@ -106,7 +106,10 @@ class Settled(Event):
 
 @dataclass(frozen=True, slots=True)
 class JobFinished(Event):
-    """state: "done", "partial" (some items failed), "stopped" (interrupted, resumes) or "error"."""
+    """state: "done", "partial" (some items failed), "stopped" (interrupted, resumes) or "error".
+
+    user: credentials or settings are wrong, and every other mailbox that uses them would end the same way.
+    """
 
     job: str
     state: str
@@ -114,6 +117,7 @@ class JobFinished(Event):
     error: str = ""
     code: str = ""
     remedy: str = ""
+    user: bool = False
 
 
 @dataclass(frozen=True, slots=True)

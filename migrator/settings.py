@@ -72,6 +72,7 @@ class RunSettings:
     )
     max_item_octets: int | None = None
     newest_first: bool = False  # the last 90 days of all mailboxes before anything older of any
+    first_slice: bool = False  # of newest_first those 90 days only: whoever asks lets the rest follow
     wait_for_source_s: float = 0.0  # how long an endpoint that does not answer is waited for
     max_rate_octets_s: float = 0.0  # of content, each direction, all mailboxes together; 0 is no cap
     not_before: str = ""  # these four as `plan.hours` reads them

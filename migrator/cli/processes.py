@@ -11,6 +11,7 @@ from __future__ import annotations
 import multiprocessing
 import signal
 import threading
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from migrator.cli.exits import Exit
 from migrator.errors import MigratorError, UserError
-from migrator.events import Event, JobFinished, JobStarted, Notice, RunFinished, RunStarted
+from migrator.events import Event, FoldersListed, JobFinished, JobStarted, Notice, RunFinished, RunStarted
 from migrator.interfaces import Emit
 from migrator.model import Job
 from migrator.settings import RunSettings
@@ -31,6 +32,9 @@ POLL_S = 0.2
 ELSEWHERE = "owned_elsewhere"
 DEATHS_MOST = 5
 """Workers that may die before the run stops replacing them."""
+
+
+Share = tuple[list[Job], RunSettings]
 
 
 @dataclass(slots=True)
@@ -77,6 +81,49 @@ def most_of(project: Project, jobs: Sequence[Job]) -> int:
     return max(1, min([len(jobs), *(one for one in slots if one)]))
 
 
+def accounts_of(job: Job) -> set[tuple[str, str]]:
+    """Whom a job signs in as, at either endpoint; "" is the endpoint's own account."""
+    return {(side.endpoint, side.login.casefold()) for side in (job.source, job.target)}
+
+
+class _Doors:
+    """Accounts that were seen to open. Until then one process alone knocks: a wrong password is tried once, not once each."""
+
+    def __init__(self, jobs: Sequence[Job]) -> None:
+        users = Counter(account for job in jobs for account in accounts_of(job))
+        self._shared = {account for account, jobs_of_it in users.items() if jobs_of_it > 1}
+
+        self._refused: list[tuple[set[tuple[str, str]], JobFinished]] = []
+
+    def opened(self, job: Job) -> None:
+        self._shared -= accounts_of(job)
+
+    def refused(self, job: Job, ended: JobFinished) -> None:
+        """Settings or credentials of this job are wrong."""
+        self._refused.append((accounts_of(job), ended))
+
+    def verdict(self, job: Job) -> JobFinished | None:
+        """How a job would end that was not tried, where that is known: it has every account that may have been refused."""
+        for accounts, ended in self._refused:
+            suspects = accounts & self._shared
+            if suspects and suspects <= accounts_of(job):
+                return replace(ended, job=job.id)
+        return None
+
+    def free(self, job: Job) -> bool:
+        return self._shared.isdisjoint(accounts_of(job))
+
+    def first(self, jobs: Sequence[Job], mine: Sequence[Job]) -> list[Job]:
+        """mine, and of the other jobs one for every account that nobody of mine tries."""
+        found = list(mine)
+        left = self._shared - {account for job in found for account in accounts_of(job)}
+        for job in jobs:
+            if accounts_of(job) & left:
+                found.append(job)
+                left -= accounts_of(job)
+        return found
+
+
 class Together:
     """One run by several processes. `run` returns the exit code."""
 
@@ -96,7 +143,12 @@ class Together:
         self._stop = stop
         self._wanted = max(1, min(processes, most_of(project, jobs)))
         self._workers: list[_Worker] = []
+        self._now = settings  # of the slice that is under way
+        self._doors = _Doors(jobs)
+        self._held: list[Job] = []  # shares of nobody yet: their accounts were not seen to open
         self._begun: set[str] = set()
+        self._told: set[str] = set()
+        self._sliced: set[str] = set()
         self._ended: dict[str, JobFinished] = {}
         self._codes: list[int] = []
         self._error: MigratorError | None = None
@@ -106,20 +158,19 @@ class Together:
         """Raises UserError or RunError when no worker could start anything."""
         import time
 
+        from migrator.engine.order import slices, today
+
         self._emit(
             RunStarted(0, tuple(self._jobs), self._settings.passname, self._settings.dry_run, time.time())
         )
         self._make_ledger()
-        order = list(self._jobs.values())
-        for number in range(self._wanted):
-            self._give(self._start(), order[number :: self._wanted])
-        while self._workers:
-            self._hand_on_stop()
-            if self._stop.now and all(worker.stops >= 2 for worker in self._workers):
-                break
-            for pipe in wait([worker.pipe for worker in self._workers], POLL_S):
-                self._read(next(worker for worker in self._workers if worker.pipe is pipe))
-            self._share_again()
+        for _ in range(self._wanted):
+            self._start()
+        parts = slices(self._settings, today(time.time()))
+        for number in range(len(parts)):
+            # The first of two slices is over when it is over everywhere: everybody has the newest before anybody has all.
+            last = number == len(parts) - 1
+            self._through(replace(self._settings, first_slice=not last), last=last)
         for worker in self._workers:
             worker.process.join(5)
         if self._error is not None and not self._begun:
@@ -127,6 +178,29 @@ class Together:
         code = self._code()
         self._emit(RunFinished(0, code, time.time()))
         return code
+
+    def _through(self, settings: RunSettings, *, last: bool) -> None:
+        self._now = settings
+        self._begun.clear()
+        self._sliced.clear()
+        order = [] if self._over() else [job for job in self._jobs.values() if job.id not in self._ended]
+        workers = list(self._workers)
+        if order and workers:
+            mine = self._doors.first(order, order[:: len(workers)])
+            self._held = [job for job in order if job not in mine]
+            self._give(workers[0], mine)
+        while self._workers:
+            self._hand_on_stop()
+            if self._stop.now and all(worker.stops >= 2 for worker in self._workers):
+                return
+            for pipe in wait([worker.pipe for worker in self._workers], POLL_S):
+                self._read(next(worker for worker in self._workers if worker.pipe is pipe))
+            self._share_again(last)
+            if not last and not self._held and not any(worker.jobs for worker in self._workers):
+                return
+
+    def _over(self) -> bool:
+        return self._stop.requested or self._error is not None or Exit.STOPPED in self._codes
 
     def _make_ledger(self) -> None:
         """Made or brought up to date once, before several processes open it at the same time."""
@@ -144,7 +218,6 @@ class Together:
             args=(
                 there,
                 endpoints_of(self._project, self._wanted),
-                share_of(self._settings, self._wanted),
             ),
             daemon=True,
         )
@@ -157,7 +230,7 @@ class Together:
     def _give(self, worker: _Worker, jobs: Sequence[Job]) -> None:
         worker.jobs = list(jobs)
         try:
-            worker.pipe.send(worker.jobs)
+            worker.pipe.send((worker.jobs, share_of(self._now, self._wanted)))
         except OSError:
             self._died(worker)
 
@@ -185,6 +258,7 @@ class Together:
             worker.jobs = []
         else:
             self._codes.append(int(told))
+            self._sliced.update(job.id for job in worker.jobs)
             worker.jobs = []
 
     def _take(self, event: Event) -> None:
@@ -193,18 +267,25 @@ class Together:
                 return
             case JobStarted():
                 self._begun.add(event.job)
+                if event.job in self._told:
+                    return
+                self._told.add(event.job)
+            case FoldersListed():
+                self._doors.opened(self._jobs[event.job])  # both sides were asked before
             case JobFinished():
                 # Wanted by two: the word of the one that had it counts.
                 if event.code == ELSEWHERE and event.job in self._begun:
                     return
                 self._ended[event.job] = event
+                if event.user:
+                    self._doors.refused(self._jobs[event.job], event)
         self._emit(event)
 
     def _died(self, worker: _Worker) -> None:
         """Its end of the pipe is closed. Ordered or not: what it had not finished is somebody else's now."""
         self._workers.remove(worker)
         worker.process.join(5)
-        left = [job for job in worker.jobs if job.id not in self._ended]
+        left = [job for job in worker.jobs if job.id not in self._ended and job.id not in self._sliced]
         if not worker.jobs or not left or self._stop.requested:
             return
         self._deaths += 1
@@ -219,26 +300,47 @@ class Together:
         self._begun.difference_update(job.id for job in left)
         self._give(self._start(), left)
 
-    def _share_again(self) -> None:
-        """An idle worker takes half of what nobody has begun; when there is nothing left it goes home."""
+    def _share_again(self, last: bool) -> None:
+        """An idle worker takes its part of what was held back, then half of what nobody has begun; when there is nothing left
+        it goes home."""
         for worker in [worker for worker in self._workers if not worker.jobs]:
             fresh: list[Job] = []
-            if not self._stop.requested and self._error is None:
-                fresh = [
-                    job
-                    for other in self._workers
-                    if other is not worker
-                    for job in other.jobs
-                    if job.id not in self._begun and job.id not in self._ended
-                ]
+            if self._over():
+                self._held.clear()
+            else:
+                fresh = self._from_held(worker) or self._from_others(worker)
             if fresh:
-                self._give(worker, fresh[-((len(fresh) + 1) // 2) :])
-            elif worker.stops < 3:
+                self._give(worker, fresh)
+            elif last and not self._held and worker.stops < 3:
                 worker.stops = 3
                 try:
                     worker.pipe.send(None)
                 except OSError:
                     self._died(worker)
+
+    def _from_held(self, worker: _Worker) -> list[Job]:
+        taken = [job for job in self._held if self._doors.free(job)]
+        if taken:
+            taken = taken[:: sum(not other.jobs for other in self._workers)]
+        elif not any(other.jobs for other in self._workers):
+            # Nobody else is at work. What was refused is not tried again; whatever else does not open, one process finds out.
+            for job in self._held:
+                if (ended := self._doors.verdict(job)) is not None:
+                    self._take(ended)
+            self._held = [job for job in self._held if job.id not in self._ended]
+            taken = self._doors.first(self._held, self._held[:1])
+        self._held = [job for job in self._held if job not in taken]
+        return taken
+
+    def _from_others(self, worker: _Worker) -> list[Job]:
+        fresh = [
+            job
+            for other in self._workers
+            if other is not worker
+            for job in other.jobs
+            if job.id not in self._begun and job.id not in self._ended and self._doors.free(job)
+        ]
+        return fresh[-((len(fresh) + 1) // 2) :]
 
     def _code(self) -> int:
         states = [ended.state for ended in self._ended.values()]
@@ -266,7 +368,7 @@ _PLAIN = (
 )
 
 
-def _work(pipe: Connection, project: Project, settings: RunSettings) -> None:
+def _work(pipe: Connection, project: Project) -> None:
     """A worker process: shares of mailboxes come in, events and an exit code for each go out. None: go home."""
     import os
     import queue
@@ -284,7 +386,7 @@ def _work(pipe: Connection, project: Project, settings: RunSettings) -> None:
     for value in project.row_secrets.values():
         redact.known(value)
     stop = Stop()
-    shares: queue.SimpleQueue[list[Job] | None] = queue.SimpleQueue()
+    shares: queue.SimpleQueue[Share | None] = queue.SimpleQueue()
     lock = threading.Lock()
 
     def listen() -> None:
@@ -309,9 +411,9 @@ def _work(pipe: Connection, project: Project, settings: RunSettings) -> None:
 
     threading.Thread(target=listen, name="listener", daemon=True).start()
     with logging_to(project.folder):
-        while (jobs := shares.get()) is not None:
+        while (share := shares.get()) is not None:
             try:
-                tell(assembly.run(project, jobs, settings, tell, stop))
+                tell(assembly.run(project, *share, tell, stop))
             except MigratorError as error:
                 tell(error)
             if stop.now:

@@ -30,7 +30,7 @@ ITEM_OCTETS = 64 << 10
 
 
 def slices(settings: RunSettings, now: datetime) -> list[RunSettings]:
-    """The settings of each slice, the last of them the run's own."""
+    """The settings of each slice, the last of them the run's own. With `first_slice` there is only the first."""
     recent = now - NEWEST
     if not settings.newest_first or settings.dry_run:
         return [settings]
@@ -38,7 +38,8 @@ def slices(settings: RunSettings, now: datetime) -> list[RunSettings]:
         settings.until is not None and settings.until <= recent
     ):
         return [settings]
-    return [replace(settings, since=recent), settings]
+    newest = replace(settings, since=recent)
+    return [newest] if settings.first_slice else [newest, settings]
 
 
 def largest_first(jobs: Sequence[Job], tools: Tools, refused: Callable[[Job, UserError], None]) -> list[Job]:

@@ -8,14 +8,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from migrator.cli.loading import load, settings_of
-from migrator.cli.processes import Together, share_of
+from migrator.cli.processes import Together, _Doors, endpoints_of, most_of, share_of
 from migrator.engine.stop import Stop
 from migrator.events import Event, JobFinished, JobStarted, Notice, RunFinished, RunStarted
+from migrator.lab.world import World
+from migrator.model import Job, Mailbox
 from tests.cli.rehearsal import Rehearsal
 
 
@@ -102,6 +106,105 @@ def test_ctrl_c_reaches_all(play: Rehearsal) -> None:
     assert play("run", "--quiet").exit_code == 0
     assert items(play, "m365") == 80
     assert play.doubles() == 0
+
+
+def test_newest_first_holds_over_all_processes(play: Rehearsal) -> None:
+    """Every mailbox has its last 90 days before any process copies something older, of any mailbox."""
+
+    def renew(world: World) -> set[tuple[str, str]]:
+        new = set()
+        for box in world.exchange.mailboxes.values():
+            for number, item in enumerate(box.items.values()):
+                age = timedelta(days=1000 if number % 2 else 2)
+                item.facts = replace(item.facts, received=datetime.now(UTC) - age)
+                if not number % 2:
+                    new.add((box.address.split("@")[0], item.facts.subject))
+        return new
+
+    recent = play.do(renew)
+    assert len(recent) == 40
+    loaded = load(play.folder)
+    settings = replace(settings_of(loaded.project), newest_first=True)
+    events: list[Event] = []
+    assert Together(loaded.project, loaded.jobs, settings, events.append, Stop(), 2).run() == 0
+    assert items(play, "m365") == 80
+    assert play.doubles() == 0
+    arrived = play.do(
+        lambda world: [
+            (entry.mailbox.split("@")[0], item.facts.subject)
+            for entry in world.journal.entries
+            if entry.operation == "importItem" and entry.stored
+            for item in [world.m365.mailbox(entry.mailbox).items.get(entry.stored[0].item)]
+            if item is not None  # those of the canary are gone
+        ]
+    )
+    assert [one in recent for one in arrived] == 40 * [True] + 40 * [False]
+    started = [event.job for event in events if isinstance(event, JobStarted)]
+    done = [event.job for event in events if isinstance(event, JobFinished)]
+    assert sorted(started) == sorted(done) == sorted(job.id for job in loaded.jobs), "each is told once"
+
+
+@pytest.mark.parametrize("side", ["source", "target"])
+def test_a_wrong_password_is_tried_once_by_all_processes_together(play: Rehearsal, side: str) -> None:
+    """Four rows share one account at either side."""
+    name = "old-password.txt" if side == "source" else "client-secret.txt"
+    (play.folder / "lab" / name).write_text("wrong\n", encoding="utf-8")
+    before = play.do(lambda world: len(world.journal.entries))
+    done = play("run", "--quiet", "--processes", "3")
+    assert done.exit_code == 2, done.output
+    service, statuses = ("ews", (401,)) if side == "source" else ("token", (400, 401))
+    tries = play.do(
+        lambda world: [
+            entry
+            for entry in world.journal.entries[before:]
+            if entry.service == service and entry.status in statuses
+        ]
+    )
+    assert len(tries) == 1
+    assert items(play, "m365") == 0
+
+
+def test_accounts_of_single_rows_wait_for_nobody() -> None:
+    own = [job_of(number, f"user{number}") for number in range(4)]
+    assert all(_Doors([*own, job_of(9, "user9")]).free(job) is False for job in own), "the target's is shared"
+    lone = [
+        replace(job, target=Mailbox("new", job.target.address, login=f"u{n}")) for n, job in enumerate(own)
+    ]
+    assert all(_Doors(lone).free(job) for job in lone)
+    doors = _Doors(own)
+    assert doors.first(own, own[:1]) == own[:1]
+    doors.opened(own[0])
+    assert all(doors.free(job) for job in own)
+    twins = [*lone, replace(lone[0], id="twin")]
+    doors = _Doors(twins)
+    assert [doors.free(job) for job in twins] == [False, True, True, True, False]
+    assert doors.first(twins, twins[1:2]) == [twins[1], twins[0]], "somebody has to try the shared one"
+
+
+def job_of(number: int, login: str) -> Job:
+    return Job(
+        f"job-{number}",
+        number + 2,
+        Mailbox("old", f"u{number}@old.example", login=login),
+        Mailbox("new", f"u{number}@new.example"),
+    )
+
+
+def test_slots_of_an_endpoint_are_divided_among_processes(play: Rehearsal) -> None:
+    project = load(play.folder).project
+    new = project.endpoints["new"]
+    limited = replace(
+        project,
+        endpoints={
+            **project.endpoints,
+            "new": replace(new, limits=replace(new.limits, endpoint_concurrent=5)),
+        },
+    )
+    assert endpoints_of(limited, 2).endpoints["new"].limits.endpoint_concurrent == 2
+    assert endpoints_of(limited, 2).endpoints["old"] == project.endpoints["old"]
+    jobs = [job_of(number, "") for number in range(9)]
+    assert most_of(limited, jobs) == 5, "a process without a slot could not work"
+    assert most_of(project, jobs) == 9
 
 
 def test_what_is_asked_for_is_shared_out() -> None:
