@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from migrator.cli.options import Option, Project
+
+if TYPE_CHECKING:
+    from migrator.report.summary import Summary
 
 
 class Page(StrEnum):
@@ -27,6 +31,9 @@ def command(
         Page | None, Option("--as", metavar="FORM", help="Print one form instead: text, csv, json, html.")
     ] = None,
     folders: Annotated[bool, Option("--folders", help="A line for each folder in the text.")] = False,
+    items: Annotated[
+        bool, Option("--items", help="Also items.csv: every single item, a minute for five million.")
+    ] = False,
     sign: Annotated[
         str, Option("--sign", metavar="KEY", help="Also proof.jsonl.gz, signed: file:, env:, keyring: key.")
     ] = "",
@@ -37,7 +44,8 @@ def command(
         Path | None, Option("--template-export", metavar="DIR", help="Its template and words, to change.")
     ] = None,
 ) -> int:
-    """Write the report: report.html, .txt, .csv, .json and failures.csv.
+    """Write the report: report.html, .xlsx, .txt, .csv (folders), .json,
+    and beside them every failed and every skipped item as CSV.
 
     Example: migrator report -p acme --to /srv/reports/acme
     """
@@ -46,37 +54,46 @@ def command(
     from migrator.cli.loading import open_ledger
     from migrator.cli.signing import signing_key, write_proof
     from migrator.plan.project import load_project
-    from migrator.plan.remedies import remedy_of
-    from migrator.report.csv import failures_csv, to_csv
+    from migrator.report.csv import to_csv
     from migrator.report.html import to_html
     from migrator.report.json import to_json
-    from migrator.report.summary import failed_items, summarise
+    from migrator.report.parts import Part, write_parts
+    from migrator.report.summary import summarise
     from migrator.report.text import balance_words, to_text
 
     loaded = load_project(project)
     key = signing_key(loaded.folder, sign) if sign else None
+    where = to or loaded.folder / "report"
     with open_ledger(loaded) as ledger:
         summary = summarise(ledger, now=time.time(), title=loaded.folder.name, paths=True)
-        forms: dict[Page, Callable[[], str]] = {
-            Page.HTML: lambda: to_html(summary),
-            Page.TEXT: lambda: to_text(summary, folders=folders),
-            Page.CSV: lambda: to_csv(summary),
-            Page.JSON: lambda: to_json(summary) + "\n",
-        }
         if as_ is not None:
+            forms: dict[Page, Callable[[], str]] = {
+                Page.HTML: lambda: to_html(summary),
+                Page.TEXT: lambda: to_text(summary, folders=folders),
+                Page.CSV: lambda: to_csv(summary),
+                Page.JSON: lambda: to_json(summary) + "\n",
+            }
             print(forms[as_](), end="")
             return 0
-        codes = {code: remedy_of(code).todo for _, code, _ in ledger.failed_by_code()}
-        failures = failures_csv(failed_items(ledger, ledger.jobs()), codes)
-    where = to or loaded.folder / "report"
-    names = {
-        Page.HTML: "report.html",
-        Page.TEXT: "report.txt",
-        Page.CSV: "report.csv",
-        Page.JSON: "report.json",
+        with _writing(where):
+            single = write_parts(ledger, where, items=items)
+    parts = (
+        Part(
+            "report.csv", "folders", sum(len(one.folders) or 1 for one in summary.mailboxes), "Every folder"
+        ),
+        Part("report.xlsx", "workbook", 0, "The tables of this page, for a spreadsheet"),
+        Part("report.json", "json", 0, "The same for a program"),
+        *single,
+    )
+    # The page last: what it names is there.
+    texts = {
+        "report.txt": to_text(summary, folders=folders),
+        "report.csv": to_csv(summary),
+        "report.json": to_json(summary, parts=parts) + "\n",
+        "report.html": to_html(summary, parts),
     }
-    texts = {names[page]: make() for page, make in forms.items()} | {"failures.csv": failures}
-    for path in write_files(where, texts):
+    book = _workbook(summary, where)
+    for path in [*write_files(where, texts), book, *(where / part.name for part in single)]:
         print(path)
     if key is not None:
         write_proof(loaded, key, where)
@@ -106,16 +123,45 @@ def _customer(project: Path, to: Path | None, as_: Page | None, template: Path |
     return 0
 
 
+def _workbook(summary: Summary, where: Path) -> Path:
+    import os
+
+    from migrator.cli.guard import write_private
+    from migrator.report.xlsx import write_xlsx
+
+    fresh, book = where / f".report.xlsx.{os.getpid()}", where / "report.xlsx"
+    with _writing(where):
+        fresh.unlink(missing_ok=True)
+        write_private(fresh, "")  # the library opens what is there, so it stays private
+        write_xlsx(summary, fresh)
+        fresh.replace(book)
+    return book
+
+
+@contextmanager
+def _writing(where: Path) -> Iterator[None]:
+    """In a folder of the user's own. Raises UserError where it cannot be written."""
+    from migrator.errors import UserError
+
+    try:
+        where.mkdir(parents=True, exist_ok=True, mode=0o700)
+        yield
+    except OSError as error:
+        raise UserError(
+            f"cannot write {where}: {error.strerror}",
+            code="unwritable",
+            remedy="Close the file where it is open, check the folder's rights, or name another one with --to.",
+        ) from None
+
+
 def write_files(where: Path, texts: dict[str, str]) -> list[Path]:
     """Write or renew files, each whole or not at all, private to the user. Raises UserError."""
     import os
 
     from migrator.cli.guard import write_private
-    from migrator.errors import UserError
 
     written = []
-    try:
-        where.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with _writing(where):
         for name, text in texts.items():
             fresh = where / f".{name}.{os.getpid()}"
             fresh.unlink(missing_ok=True)
@@ -123,6 +169,4 @@ def write_files(where: Path, texts: dict[str, str]) -> list[Path]:
             write_private(fresh, "\ufeff" + text if name.endswith(".csv") else text)
             fresh.replace(where / name)
             written.append(where / name)
-    except OSError as error:
-        raise UserError(f"cannot write {where}: {error.strerror}", code="unwritable") from None
     return written

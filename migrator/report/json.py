@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from migrator.report.parts import Part
 from migrator.report.summary import Counts, Summary
 
 VERSION = 1
 
 
-def to_json(summary: Summary, *, indent: int | None = 2) -> str:
-    """ASCII only, so that no terminal is moved by what stands in it."""
-    return json.dumps({"version": VERSION, **plain(summary)}, indent=indent)
+def to_json(summary: Summary, *, parts: Sequence[Part] = (), indent: int | None = 2) -> str:
+    """ASCII only, so that no terminal is moved by what stands in it. parts: files that lie beside it.
+
+    docs/report-json.md says what it means, docs/report.schema.json (`report.schema`) what it looks like.
+    """
+    return json.dumps({"version": VERSION, **plain(summary), "files": plain(list(parts))}, indent=indent)
 
 
 def plain(value: Any) -> Any:

@@ -20,7 +20,8 @@ def safe_text(text: str, most: int = 0) -> str:
 
     most: at most so many characters, the rest cut with `…`; 0 is no limit.
     """
-    shown = "".join(char if _plain(char) else _written(char) for char in text)
+    # What is printable as a whole holds none of the turning characters: they are of category Cf, Zl or Zp.
+    shown = text if text.isprintable() else "".join(char if _plain(char) else _written(char) for char in text)
     return shown if not most or len(shown) <= most else shown[: most - 1] + _ABRIDGED
 
 
@@ -32,7 +33,7 @@ def safe_cell(value: object) -> str:
         return str(value)
     text = safe_text(str(value))
     # Full-width signs are formulas as well, in spreadsheets that fold width (East Asian editions).
-    first = unicodedata.normalize("NFKC", text[:1])
+    first = text[:1] if text[:1].isascii() else unicodedata.normalize("NFKC", text[:1])
     return "'" + text if text and (text[0] in _FORMULA or first in _FORMULA) else text
 
 

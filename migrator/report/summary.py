@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 
 from migrator.ledger import BalanceRow, Entry, Incident, JobBalance, JobRow, Ledger, RunRow
 from migrator.ledger.standing import NOT_SENT
@@ -18,11 +17,14 @@ from migrator.plan.folders import path_text
 from migrator.plan.paths import loses
 from migrator.plan.remedies import remedy_of, skip_of
 from migrator.report.fidelity import FidelityLine, fidelity_lines, sample_words
+from migrator.report.timeline import Timeline, timeline
 
 LOSSES_KEPT = 200
 """Different remarks about losses that a summary holds, the most frequent first."""
 FAILURES_KEPT = 1000
-"""Failed items that a summary holds one by one; counts are always of all."""
+"""Failed items that a summary holds one by one, of each code a share; counts are always of all."""
+INCIDENTS_KEPT = 500
+"""The last incidents one by one; the timeline is of all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +155,7 @@ class MailboxLine:
 @dataclass(frozen=True, slots=True)
 class Summary:
     """made: epoch seconds. failures: the largest group first; each holds some of its items, all groups together at most
-    FAILURES_KEPT."""
+    FAILURES_KEPT. runs, incidents and timeline are of the whole project."""
 
     made: float
     title: str
@@ -162,7 +164,8 @@ class Summary:
     skips: tuple[SkipLine, ...]
     failures: tuple[FailureGroup, ...]
     runs: tuple[RunRow, ...] = ()
-    incidents: tuple[Incident, ...] = ()
+    incidents: tuple[Incident, ...] = ()  # the last ones
+    timeline: Timeline = field(default_factory=Timeline)
     states: Mapping[str, int] = field(default_factory=dict)
     fidelity: tuple[FidelityLine, ...] = ()  # of the last deep verification of each mailbox
     sample: str = ""  # what its sample says about all items, or ""
@@ -184,7 +187,7 @@ def summarise(
     paths: bool = False,
     brief: bool = False,
 ) -> Summary:
-    """jobs: ids of the mailboxes wanted, None is all. paths: paths and losses too, for which every entry is read.
+    """jobs: ids of the mailboxes wanted, None is all. paths: paths and losses too.
 
     brief: no folders, no single items, no incidents, no fidelity: what a view needs that is drawn every other second. All
     sums are the same.
@@ -222,6 +225,8 @@ def summarise(
             skips[skip.reason] += skip.count
     deep = [] if brief else [one for one in ledger.fidelity() if one.job_id in known]
     taken, losses = _paths(ledger, known) if paths else ((), ())
+    runs = tuple(ledger.runs())
+    incidents = () if brief else tuple(ledger.incidents())
     return Summary(
         made=now,
         title=title,
@@ -229,8 +234,9 @@ def summarise(
         totals=totals,
         skips=_skips(skips),
         failures=_failures(ledger, [] if brief else rows, codes),
-        runs=tuple(ledger.runs()),
-        incidents=() if brief else tuple(ledger.incidents()),
+        runs=runs,
+        incidents=incidents[-INCIDENTS_KEPT:],
+        timeline=Timeline() if brief else timeline(runs, ledger.throughput(), incidents, now=now),
         states=dict(states),
         fidelity=fidelity_lines(deep),
         sample=sample_words(deep),
@@ -386,8 +392,15 @@ def _failures(
     ledger: Ledger, rows: Sequence[JobRow], codes: Mapping[str, Mapping[str, int]]
 ) -> tuple[FailureGroup, ...]:
     items: dict[str, list[FailedItem]] = defaultdict(list)
-    for item in islice(failed_items(ledger, rows), FAILURES_KEPT) if codes and rows else ():
-        items[item.code].append(item)
+    share = FAILURES_KEPT // max(1, len(codes))
+    wanted = {code: min(share, sum(jobs.values())) for code, jobs in codes.items()}
+    for item in failed_items(ledger, rows) if codes and rows else ():
+        if len(items[item.code]) < wanted.get(item.code, 0):
+            items[item.code].append(item)
+            if len(items[item.code]) == wanted[item.code]:
+                del wanted[item.code]
+                if not wanted:
+                    break
     groups = []
     for code, jobs in codes.items():
         remedy = remedy_of(code)

@@ -103,7 +103,9 @@ def test_report(acme: Path) -> None:
     done = invoke("report", "-p", acme)
     assert done.exit_code == 0
     files = {file.name: file for file in (acme / "report").iterdir()}
-    assert set(files) == {"report.html", "report.txt", "report.csv", "report.json", "failures.csv"}
+    assert set(files) == {
+        "report.html", "report.xlsx", "report.txt", "report.csv", "report.json", "failed.csv", "skipped.csv",
+    }  # fmt: skip
     assert all(str(file) in done.output.replace("\n", "") for file in files.values())
     assert files["report.csv"].read_bytes().startswith(b"\xef\xbb\xbf")
     if sys.platform != "win32":
