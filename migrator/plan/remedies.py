@@ -127,6 +127,9 @@ CODES: Mapping[str, Remedy] = {
         "the target folder holds as many items as it may",
         "A folder takes 1,000,000 items: send part of it elsewhere with [folders] rename or by dates.",
     ),
+    "rebuilt": Remedy(
+        "rebuilt from what is in the target", "Run `migrator run`: it copies what is missing.", True
+    ),
     "folder_gone": Remedy("the folder vanished during the run", _AGAIN, True),
     "folder_exists": Remedy("a folder of this name is there and cannot be used", _AGAIN, True),
     "archive_folder": Remedy(
