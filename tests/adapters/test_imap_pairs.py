@@ -132,7 +132,7 @@ def test_nothing_is_lost_or_doubled_however_often_it_is_killed(
     dovecot: servers.Server,  # noqa: F811
 ) -> None:
     folder, old, new = pair
-    kills = 24 if SLOW else 5
+    kills = 24 if SLOW else 6
     seed = int.from_bytes(os.urandom(3), "big")
     done = subprocess.run(
         [sys.executable, "-m", "tests.servers.kill_imap", str(folder), str(kills), str(seed)],
@@ -144,7 +144,8 @@ def test_nothing_is_lost_or_doubled_however_often_it_is_killed(
     )
     said = done.stdout.split()
     assert said[1:] == ["0"], f"seed {seed}: {done.stdout} {done.stderr[-2000:]}"
-    assert int(said[0]) >= kills // 3, f"seed {seed}: only {said[0]} of {kills} kills hit a run"
+    print(f"seed {seed}: {said[0]} kills hit a run at work")
+    assert int(said[0]) >= (20 if SLOW else 4), f"seed {seed}: only {said[0]} of {kills} kills hit a run"
     assert servers.picture(dovecot, new) == servers.picture(dovecot, old), f"seed {seed}"
 
 

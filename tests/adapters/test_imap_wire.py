@@ -233,6 +233,55 @@ def test_xoauth2_sends_name_and_token(script: Callable[..., Script]) -> None:
     assert sent == [f"user=ada\x01auth=Bearer {servers.PASSWORD}\x01\x01".encode()]
 
 
+def gmail(tag: bytes, rest: bytes) -> bytes:
+    """As Gmail answers: labels in an order of its own, All Mail with everything (developers.google.com/gmail/imap)."""
+    word = rest.upper()
+    if word == b"CAPABILITY":
+        return b"* CAPABILITY IMAP4rev1 X-GM-EXT-1 SPECIAL-USE UIDPLUS ESEARCH\r\n" + tag + b" OK done\r\n"
+    if word == b'LIST "" "*"':
+        names = (b'(\\HasNoChildren) "/" "INBOX"', b'(\\HasNoChildren) "/" "Work"')
+        names += (b'(\\All \\HasNoChildren) "/" "[Gmail]/All Mail"', b'(\\Flagged) "/" "[Gmail]/Starred"')
+        return b"".join(b"* LIST " + name + b"\r\n" for name in names) + tag + b" OK done\r\n"
+    if word.startswith(b"EXAMINE"):
+        return (
+            b"* 4 EXISTS\r\n* OK [UIDVALIDITY 7] .\r\n* OK [UIDNEXT 5] .\r\n"
+            + tag
+            + b" OK [READ-ONLY] done\r\n"
+        )
+    if word.startswith(b"UID FETCH"):
+        labels = (b'"\\\\Inbox"', b'"\\\\Important" "\\\\Starred"', b'Work "\\\\Starred"', b"")
+        answers = []
+        for n, said in enumerate(labels, 1):
+            of_gmail = b"X-GM-LABELS (%s) " % said if b"X-GM-LABELS" in word else b""
+            answers.append(
+                b'* %d FETCH (%sUID %d RFC822.SIZE 99 INTERNALDATE "01-Jan-2024 10:00:00 +0000" FLAGS (\\Seen) '
+                b"BODY[HEADER.FIELDS (MESSAGE-ID SUBJECT DATE)] {12}\r\nSubject: %d\r\n)\r\n"
+                % (n, of_gmail, n, n)
+            )
+        return b"".join(answers) + tag + b" OK done\r\n"
+    return usual(tag, rest)
+
+
+@pytest.mark.parametrize(
+    ("option", "expected"), [("archive", ["2", "4"]), ("everything", ["1", "2", "3", "4"])]
+)
+def test_of_all_mail_what_is_nowhere_else(
+    script: Callable[..., Script], option: str, expected: list[str]
+) -> None:
+    server = script(gmail)
+    mail = client(server.port, secret="env:PASSWORD", username="any", options={"all_mail": option})
+    source = mail.source(Mailbox("mail", "ada", login="ada"))
+    folders = {folder.path: folder for folder in source.folders()}
+    assert folders["[Gmail]", "Starred"].search  # a view: not copied
+    page = source.page(folders["[Gmail]", "All Mail"], None)
+    assert [ref.subject for ref in page.refs] == expected
+    assert page.last
+    assert [ref.subject for ref in source.page(folders["Work",], None).refs] == ["1", "2", "3", "4"]
+    mail.close()
+    if option == "archive":
+        assert folders["[Gmail]", "All Mail"].total is None  # known when it is listed
+
+
 def test_too_many_connections_is_a_pause_not_a_failure(script: Callable[..., Script]) -> None:
     def full(tag: bytes, rest: bytes) -> bytes:
         if rest.upper().startswith(b"LOGIN"):

@@ -16,6 +16,7 @@ Settings of an endpoint of kind `imap`:
                 max_octets     largest message that the target takes (default: what the server announces, else no limit)
                 compress       "yes" asks for COMPRESS=DEFLATE: for thin lines
                 receipts       "keep" or "disarm" (requests for read receipts); default: disarm on Exchange, else keep
+                all_mail       of Gmail's All Mail: "archive" (default), what is in no other folder, or "everything"
                 trust (os, certifi), scope (OAuth)
 
     grammar.py  lines into values           wire.py     a connection: tags, literals, pipelines

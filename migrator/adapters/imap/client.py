@@ -83,6 +83,8 @@ class ImapClient:
                 problems.append(f"{self.endpoint.name}: options.{key} must be a whole number above zero")
         if self.endpoint.options.get("receipts", "") not in ("", "keep", "disarm"):
             problems.append(f"{self.endpoint.name}: options.receipts is keep or disarm")
+        if self.endpoint.options.get("all_mail", "") not in ("", "archive", "everything"):
+            problems.append(f"{self.endpoint.name}: options.all_mail is archive or everything")
         if problems:
             raise UserError(problems[0], problems=problems, code="endpoint_settings")
 

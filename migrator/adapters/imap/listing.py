@@ -12,6 +12,8 @@ Facts this module rests on:
 - a folder's STATUS with equal UIDNEXT and HIGHESTMODSEQ means that nothing happened there (RFC 7162 3.1.2); one LIST can
   carry it for every folder (RFC 5819)
 - LIST … RETURN (SUBSCRIBED) marks what is subscribed (RFC 5258 3); LSUB lists it everywhere (RFC 3501 6.3.9)
+- Gmail shows a message in the folder of each of its labels, and every one in All Mail; X-GM-LABELS tells which
+  (developers.google.com/gmail/imap/imap-extensions)
 - `n:*` always names the last message, even when its UID is below n (RFC 3501 6.4.8)
 """
 
@@ -157,11 +159,14 @@ class Listing:
 
     _trusts_status = True  # a listing of folders speaks for the folder's first page
 
-    def __init__(self, handle: Handle, page_items: int) -> None:
+    def __init__(self, handle: Handle, page_items: int, *, archive_only: bool) -> None:
+        """archive_only: of Gmail's All Mail list what is in no other folder."""
         self._handle = handle
+        self._archive_only = archive_only
         self._page_items = page_items
         self._status: dict[str, tuple[float, Status]] = {}
         self._names_only: set[str] = set()  # folders that hold folders and nothing else
+        self._all_mail: set[str] = set()  # Gmail's folder of everything
         self._courses: dict[str, tuple[int, list[int]]] = {}  # folder id → next UID expected, UIDs left
 
     # ---- folders
@@ -259,6 +264,10 @@ class Listing:
         self._status = {name: (now, status) for name, status in statuses.items()}
         found = _as_folders(listed, statuses, naming, wire)
         selectable = {name for name, words in listed.items() if not words & {b"\\NOSELECT", b"\\NONEXISTENT"}}
+        if self._archive_only and wire.has(b"X-GM-EXT-1"):
+            self._all_mail = {name for name, words in listed.items() if b"\\ALL" in words}
+            # How much of it is nowhere else shows when it is listed.
+            found = [replace(one, total=None) if one.id in self._all_mail else one for one in found]
         self._names_only = {folder.id for folder in found} - selectable
         return found
 
@@ -421,7 +430,9 @@ class Listing:
         most: int = 1 << 62,
     ) -> list[ItemRef]:
         """Refs of these UIDs, ascending; those at or below `above` or over `most` are left out."""
-        tags = [wire.begin(b"UID FETCH " + each + b" ", LISTED) for each in wanted]
+        everything = folder.id in self._all_mail
+        asked = LISTED[:-1] + b" X-GM-LABELS)" if everything else LISTED
+        tags = [wire.begin(b"UID FETCH " + each + b" ", asked) for each in wanted]
         wire.flush()
         refs: dict[int, ItemRef] = {}
         waiting = set(tags)
@@ -429,6 +440,8 @@ class Listing:
             response = wire.next()
             if isinstance(response, bytes):
                 waiting.discard(response)
+                continue
+            if everything and _labelled(response):
                 continue
             ref = self.ref_of(response, folder.id, folder.path, there.uidvalidity)
             if ref is not None:
@@ -647,6 +660,15 @@ def fetched(pieces: Sequence[Piece]) -> dict[bytes, Value] | None:
     if len(told) != 1 or not isinstance(told[0], list):
         raise Garbled("a FETCH that is no list")
     return pairs(told[0])
+
+
+def _labelled(pieces: Sequence[Piece]) -> bool:
+    """Whether this message of Gmail's is in another folder, too. Of its own labels two are marks, not places."""
+    data = fetched(pieces)
+    labels = data.get(b"X-GM-LABELS") if data is not None else None
+    return any(
+        text_of(label).upper() not in (b"\\IMPORTANT", b"\\STARRED", b"\\MUTED") for label in labels or []
+    )
 
 
 def head_of(head: bytes) -> tuple[str, str, datetime | None]:

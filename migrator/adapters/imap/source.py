@@ -67,7 +67,8 @@ class ImapReader(Listing):
 
     def __init__(self, client: ImapClient, shared: Shared) -> None:
         self._box = Handle(client, shared)
-        super().__init__(self._box, client.number("page_items", 1000))
+        everything = client.endpoint.options.get("all_mail") == "everything"
+        super().__init__(self._box, client.number("page_items", 1000), archive_only=not everything)
         self._client = client
         self._shared = shared
         self._export_items = client.number("export_items", 500)
