@@ -87,7 +87,7 @@ class Statement:
     def run(self, connection: sqlite3.Connection, **values: Any) -> sqlite3.Cursor:
         """A cursor over rows that are read by name or position (sqlite3.Row)."""
         text = self._text
-        return connection.execute(*((text, values) if ":[" not in text else self.ready(**values)))
+        return _do(connection, *((text, values) if ":[" not in text else self.ready(**values)))
 
     def rows(self, connection: sqlite3.Connection, **values: Any) -> list[Any]:
         return self.run(connection, **values).fetchall()
@@ -151,11 +151,28 @@ class Insert:
 
 def execute(connection: sqlite3.Connection, ready: Iterable[Ready]) -> None:
     for text, values in ready:
-        connection.execute(text, values)
+        _do(connection, text, values)
 
 
 def fetch(connection: sqlite3.Connection, ready: Iterable[Ready]) -> list[Any]:
-    return [row for text, values in ready for row in connection.execute(text, values)]
+    return [row for text, values in ready for row in _do(connection, text, values)]
+
+
+def _do(
+    connection: sqlite3.Connection, text: str, values: Sequence[Any] | Mapping[str, Any]
+) -> sqlite3.Cursor:
+    try:
+        return connection.execute(text, values)
+    except UnicodeEncodeError:
+        # JSON can hold half a character ("\\ud800" alone, RFC 8259 8.2), and so can a folder's name or a server's words. SQLite
+        # cannot: it is kept written out, which inside of JSON is what it was.
+        if isinstance(values, Mapping):
+            return connection.execute(text, {name: _storable(one) for name, one in values.items()})
+        return connection.execute(text, [_storable(one) for one in values])
+
+
+def _storable(value: Any) -> Any:
+    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
 
 
 def parts(values: Iterable[Any], size: int = MOST) -> Iterator[list[Any]]:
