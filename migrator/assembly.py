@@ -127,6 +127,7 @@ class Room:
         )
         self._interactive = interactive
         self._lock = threading.Lock()
+        self.assure: Callable[[str], None] = lambda job: None  # see `Ledger.assure`; a run sets it
         self._clients: dict[str, Client] = {}
         self._governors: dict[str, Governor] = {}
         self._traces: dict[str, Trace] = {}
@@ -178,7 +179,9 @@ class Room:
         box = job.target
         inner = self._client(box.endpoint).target(box)
         traced = TracedTarget(inner, self._trace(box.endpoint))
-        throttled = ThrottledTarget(traced, self._governor(box.endpoint), _lane(box), job.id)
+        throttled = ThrottledTarget(
+            traced, self._governor(box.endpoint), _lane(box), job.id, lambda job: self.assure(job)
+        )
         return RetryingTarget(throttled, self._patient(box, job.id))
 
     def knock(self, job: Job, endpoint: str) -> None:
@@ -311,6 +314,7 @@ def run(
     try:
         room.connect(jobs)
         ledger = Ledger.open(project.ledger, clock=clock or SystemClock())
+        room.assure = ledger.assure
         tools = Tools(
             ledger=ledger,
             settings=settings,

@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from migrator import assembly
 from migrator.adapters.memory import MemoryMailbox, store_named
 from migrator.engine.circuit import FIRST_PAUSE_S, IN_A_ROW, MOST_PAUSE_S, Circuits
-from migrator.errors import SourceDown
+from migrator.engine.stop import Stop
+from migrator.errors import SourceDown, Transient
 from migrator.events import (
     BatchSettled,
     EndpointBack,
@@ -24,10 +26,10 @@ from migrator.events import (
     Notice,
     Waiting,
 )
-from migrator.ledger import Ledger
+from migrator.ledger import LEASE_S, Ledger
 from migrator.meter import Sent, sent, take
 from migrator.model import Job, Mailbox, State
-from migrator.settings import Endpoint, Limits
+from migrator.settings import Endpoint, Limits, RunSettings
 from migrator.wrappers.governor import Ask, Governor
 from migrator.wrappers.rate import Pace, Rate
 from tests.contracts.samples import Sample, mails
@@ -401,3 +403,35 @@ def test_pauses_between_knocks_grow() -> None:
     assert pauses[-1] == MOST_PAUSE_S
     assert circuits.worked("old")
     assert circuits.down("old") is None
+
+
+# --- two processes
+
+
+def test_a_process_that_only_slept_writes_nothing_into_the_target(tmp_path: Path) -> None:
+    """It is suspended while items wait for their turn to be sent; another takes the mailbox over and finishes it."""
+    case = case_of(tmp_path, {"ada": mails(40)})
+    new = case.project.endpoints["new"]
+    case.project.endpoints["new"] = replace(new, limits=replace(new.limits, concurrent=1, tries=2))
+    box = case.target(0)
+    other: list[int] = []
+
+    def before(verb: str, detail: object) -> None:
+        if verb == "store" and not other:
+            other.append(-1)
+            case.clock.time += LEASE_S + 5  # suspended: no heartbeat
+            other[0] = assembly.run(
+                case.project,
+                case.jobs,
+                RunSettings(force=frozenset({"no_canary"})),
+                lambda event: None,
+                Stop(),
+                clock=case.clock,
+            )
+            raise Transient("nothing of this call had left")
+
+    box.before = before
+    assert case.run(force=frozenset({"no_canary"})) == 4
+    assert other == [0]
+    assert ended(case) == {"job-ada": ("error", "lease_lost")}
+    assert same(case)

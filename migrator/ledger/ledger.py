@@ -116,6 +116,9 @@ class Ledger(Departing, Reading):
         self._owner = f"{platform.node() or 'host'}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
         self._folder_numbers: dict[tuple[int, str], int] = {}
         self._last: dict[str, Ticket] = {}
+        self._held: dict[
+            str, tuple[Lease, float]
+        ] = {}  # by job: our leases, and until when they hold for sure
         self._run = 0
         self._writer = None if read_only else Writer(self._database, self._prepare)
 
@@ -207,7 +210,19 @@ class Ledger(Departing, Reading):
             return None if row is None else Lease(job_id, run, self._owner, row["fence"], row["no"])
 
         result: Lease | None = self._call(act)
+        if result is not None:
+            self._held[job_id] = (result, now + LEASE_S)
         return result
+
+    def assure(self, job_id: str) -> None:
+        """Before something is changed in a target: see that this process may still do that.
+
+        Nothing is asked as long as our lease holds by the clock. A process that was suspended finds it run out, renews it,
+        or learns that another has the mailbox now: JobError(code="lease_lost").
+        """
+        held = self._held.get(job_id)
+        if held is not None and held[1] <= self._clock.now():
+            self.heartbeat(held[0])
 
     def heartbeat(self, lease: Lease) -> None:
         """Say that the owner lives. Raises JobError(code="lease_lost") when another process has taken over."""
@@ -216,6 +231,7 @@ class Ledger(Departing, Reading):
             lambda connection: HEARTBEAT.run(connection, job_no=lease.job_no, until=until),
             lease,
         )
+        self._held[lease.job_id] = (lease, until)
 
     def release(self, lease: Lease, state: str, *, code: str = "", error: str = "", remedy: str = "") -> None:
         """Give the job back with the state it reached: done, partial, stopped or error."""
@@ -226,6 +242,7 @@ class Ledger(Departing, Reading):
             "new_remedy": remedy[:MAX_TEXT],
             "new_finished": self._clock.now(),
         }
+        self._held.pop(lease.job_id, None)
         self._call(lambda connection: RELEASE.run(connection, job_no=lease.job_no, **values), lease)
 
     def bind(self, lease: Lease, *, source_identity: str, target_identity: str, force: bool = False) -> None:

@@ -90,8 +90,18 @@ class ThrottledSource(HandedSource):
 
 
 class ThrottledTarget(ThrottledSource, HandedTarget):
-    def __init__(self, inner: Target, governor: Governor, mailbox: str, job: str = "") -> None:
+    """assure: called with the job right before something is changed, after all waiting; raises when the job is not ours now."""
+
+    def __init__(
+        self,
+        inner: Target,
+        governor: Governor,
+        mailbox: str,
+        job: str = "",
+        assure: Callable[[str], None] = lambda job: None,
+    ) -> None:
         HandedTarget.__init__(self, inner)
+        self._assure = assure
         self._governor = governor
         self._mailbox = mailbox
         self._job = job
@@ -119,6 +129,7 @@ class ThrottledTarget(ThrottledSource, HandedTarget):
         octets = sum(item.content.size + ENVELOPE_OCTETS for item in items)
 
         def send() -> list[Outcome]:
+            self._assure(self._job)
             with meter.flight(self._job, items=len(items), octets=octets):
                 return self._target.store(folder, items, replaces)
 
@@ -130,7 +141,11 @@ class ThrottledTarget(ThrottledSource, HandedTarget):
         return self._call("versions", lambda: self._target.versions(folder, ids))
 
     def remove(self, folder: Folder, ids: Sequence[str]) -> list[str]:
-        return self._call("remove", lambda: self._target.remove(folder, ids))
+        def send() -> list[str]:
+            self._assure(self._job)
+            return self._target.remove(folder, ids)
+
+        return self._call("remove", send)
 
     def remove_folder(self, folder: Folder) -> None:
         self._call("remove_folder", lambda: self._target.remove_folder(folder))

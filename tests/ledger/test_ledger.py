@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from migrator.errors import InDoubt, ItemError, JobError, RunError, UserError
-from migrator.ledger import LEASE_S, Fidelity, Lease, Ledger, database
+from migrator.ledger import HEARTBEAT_S, LEASE_S, Fidelity, Lease, Ledger, database
 from migrator.ledger.prepared import Statement
 from migrator.model import (
     Checkpoint,
@@ -217,6 +217,47 @@ def test_a_job_has_one_owner_until_it_falls_silent(tmp_path: Path, clock: FakeCl
         assert [entry.source_id for entry in second.iter_entries(JOB.id)] == ["b"]
         second.release(taken, "done")
         assert first.claim(JOB.id, 3)
+
+
+def test_whoever_slept_asks_before_it_changes_a_target(tmp_path: Path, clock: FakeClock) -> None:
+    path = tmp_path / "ledger.db"
+    with Ledger.open(path, clock=clock) as sleeper, Ledger.open(path, clock=clock) as other:
+        sleeper.register([JOB])
+        sleeper.assure(JOB.id)  # not ours: nothing to say
+        lease = sleeper.claim(JOB.id, 1)
+        assert lease
+        sleeper.assure(JOB.id)
+        clock.sleep(LEASE_S + 1)
+        sleeper.assure(JOB.id)  # nobody took it meanwhile: renewed
+        assert other.claim(JOB.id, 2) is None
+        clock.sleep(LEASE_S + 1)
+        taken = other.claim(JOB.id, 2)
+        assert taken
+        with pytest.raises(JobError) as lost:
+            sleeper.assure(JOB.id)
+        assert lost.value.code == "lease_lost"
+        other.release(taken, "done")
+        assert sleeper.claim(JOB.id, 3)
+        sleeper.assure(JOB.id)
+
+
+def test_a_missing_heartbeat_loses_the_mailbox_within_15_seconds_and_no_sooner(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    path = tmp_path / "ledger.db"
+    with Ledger.open(path, clock=clock) as first, Ledger.open(path, clock=clock) as second:
+        first.register([JOB])
+        lease = first.claim(JOB.id, 1)
+        assert lease
+        for _ in range(20):
+            clock.sleep(HEARTBEAT_S)
+            first.heartbeat(lease)
+            assert second.claim(JOB.id, 2) is None
+        silent = clock.now()
+        while (taken := second.claim(JOB.id, 2)) is None:
+            clock.sleep(0.5)
+        assert LEASE_S - 0.5 <= clock.now() - silent < 15
+        assert taken.fence == lease.fence + 1
 
 
 def test_another_mailbox_behind_the_address_stops_the_job(ledger: Ledger, lease: Lease) -> None:
