@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from datetime import UTC, tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -351,10 +352,15 @@ def _environment() -> SandboxedEnvironment:
 
 
 def _compiled(look: Look) -> Any:
+    return _compiled_text(look.template)
+
+
+@lru_cache(maxsize=4)
+def _compiled_text(template: str) -> Any:
     from jinja2 import TemplateSyntaxError, nodes
 
     environment = _environment()
-    text = look.template or BUILT_IN.read_text("utf-8")
+    text = template or BUILT_IN.read_text("utf-8")
     try:
         tree = environment.parse(text)
         for node in tree.find_all((nodes.EvalContextModifier, nodes.ScopedEvalContextModifier)):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from migrator import __version__
 from migrator.plan.paths import title
@@ -50,6 +51,7 @@ def to_html(summary: Summary, parts: Sequence[Part] = ()) -> str:
         lstrip_blocks=True,
     )
     environment.filters.update(octets=octets, moment=moment, number=number, span=span, safe_text=safe_text)
+    environment.filters["breakable"] = breakable
     # Values pass `safe_text` as well as autoescape: direction overrides mislead in a browser too.
     environment.finalize = lambda value: safe_text(value, 2_000) if type(value) is str else value
     line = summary.timeline
@@ -66,6 +68,7 @@ def to_html(summary: Summary, parts: Sequence[Part] = ()) -> str:
         fates=charts.FATES,
         mailboxes=shown_mailboxes(summary.mailboxes),
         folders=shown_folders(summary.mailboxes),
+        folder_rows=sum(len(one.folders) for one in summary.mailboxes),
         trouble=[one for one in summary.mailboxes if one.error and one.code != "items_failed"][
             :MAILBOXES_SHOWN
         ],
@@ -75,6 +78,12 @@ def to_html(summary: Summary, parts: Sequence[Part] = ()) -> str:
         runs_shown=summary.runs[-50:],
         program=f"migrator {__version__}, Python {platform.python_version()} on {platform.system()}",
     )
+
+
+def breakable(text: str) -> Markup:
+    """An address, path or Message-ID that may be broken behind its signs instead of within a word."""
+    escaped = str(escape(safe_text(text, 2_000)))  # entities hold none of the signs
+    return Markup(escaped.replace("@", "@<wbr>").replace("/", "/<wbr>"))
 
 
 def shown_mailboxes(mailboxes: Sequence[MailboxLine]) -> Sequence[MailboxLine]:

@@ -163,9 +163,10 @@ class Chromium:
         page.on("pageerror", lambda error: shown.errors.append(str(error)))
         page.on("popup", lambda other: shown.opened.append(other.url))
         page.on("download", lambda one: shown.opened.append(one.url))
-        page.emulate_media(media="print" if paper else "screen", color_scheme=scheme)
         try:
             page.goto(address, wait_until="load")
+            if paper:  # not before: it does not survive the way to another address
+                page.emulate_media(media="print", color_scheme=scheme)
             engine.send("Runtime.getIsolateId")  # what it has said until now has arrived with this
             stage = "loaded"
             yield shown
