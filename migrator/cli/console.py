@@ -60,11 +60,12 @@ def choose_view(
     json: bool = False,
     quiet: bool = False,
     lines: Mapping[str, int] | None = None,
+    before: Mapping[str, tuple[int, int]] | None = None,
     out: IO[str] | None = None,
 ) -> View:
     """The view for this run. A terminal that cannot move its cursor (TERM=dumb, a log file) gets plain lines.
 
-    lines: job id → line of the manifest, told with errors.
+    lines: job id → line of the manifest, told with errors. before: job id → items and octets that earlier runs settled.
     """
     stream = out or sys.stdout
     if json:
@@ -73,8 +74,8 @@ def choose_view(
         return QuietView(sys.stderr, lines)
     console = Console(file=stream, highlight=False)
     if console.is_terminal and not console.is_dumb_terminal:
-        return LiveView(console, lines)
-    return PlainView(stream, lines)
+        return LiveView(console, lines, before)
+    return PlainView(stream, lines, before)
 
 
 def shown(text: str, most: int = 0) -> str:
@@ -155,13 +156,18 @@ class PlainView:
     """A line for what matters, and one for the whole every PLAIN_EVERY_S of work."""
 
     def __init__(
-        self, out: IO[str], lines: Mapping[str, int] | None = None, *, clock: Callable[[], float] = time.time
+        self,
+        out: IO[str],
+        lines: Mapping[str, int] | None = None,
+        before: Mapping[str, tuple[int, int]] | None = None,
+        *,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._out = out
         self._numbers = lines or {}
         self._clock = clock
         self._lock = threading.Lock()
-        self._board = Board()
+        self._board = Board(before=before or {})
         self._told = clock()
         self._waits: dict[str, float] = {}
 
@@ -248,6 +254,7 @@ class LiveView:
         self,
         console: Console,
         lines: Mapping[str, int] | None = None,
+        before: Mapping[str, tuple[int, int]] | None = None,
         *,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -256,7 +263,7 @@ class LiveView:
         self._clock = clock
         self._glyphs = glyphs_of(console.file)
         self._lock = threading.Lock()
-        self._board = Board()
+        self._board = Board(before=before or {})
         self._live = Live(
             console=console,
             refresh_per_second=PER_SECOND,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from migrator.events import (
@@ -51,6 +52,27 @@ class Row:
     octets_total: int | None = None
     octets_settled: int = 0  # at the source, of items with a fate
     recent: deque[tuple[float, int, int]] = field(default_factory=deque)
+    before: tuple[int, int] = (0, 0)  # items and octets that earlier runs settled
+
+    @property
+    def reached(self) -> int:
+        """Items with a fate, those of earlier runs included; a later pass may meet some of them again."""
+        reached = self.before[0] + self.settled
+        if self.total is None:
+            return reached
+        return max(self.total, self.settled) if self._through else min(reached, max(self.total, self.settled))
+
+    @property
+    def octets_reached(self) -> int:
+        reached = self.before[1] + self.octets_settled
+        if self.octets_total is None:
+            return reached
+        most = max(self.octets_total, self.octets_settled)
+        return most if self._through else min(reached, most)
+
+    @property
+    def _through(self) -> bool:
+        return self.state in ("done", "partial")
 
     @property
     def settled(self) -> int:
@@ -78,6 +100,7 @@ class Board:
     waits: int = 0
     codes: Counter[str] = field(default_factory=Counter)  # of failed items
     ends: tuple[float, float] | None = None  # by the forecast: epoch seconds, p50 and p90
+    before: Mapping[str, tuple[int, int]] = field(default_factory=dict)  # job → items, octets of earlier runs
     _recent: deque[tuple[float, int, int]] = field(default_factory=deque)
 
     def take(self, event: Event) -> None:
@@ -88,7 +111,9 @@ class Board:
                     len(event.jobs), event.passname, event.dry, event.at,
                 )  # fmt: skip
             case JobStarted():
-                self.rows[event.job] = Row(event.job, event.source, event.target, began=event.at)
+                self.rows[event.job] = Row(
+                    event.job, event.source, event.target, began=event.at, before=self.before.get(event.job, (0, 0))
+                )  # fmt: skip
             case FoldersListed():
                 row = self._row(event.job)
                 row.total, row.octets_total = event.items, event.octets
@@ -185,8 +210,12 @@ class Board:
         return _rate(self._recent, now, self.started)
 
     @property
-    def octets_settled(self) -> int:
-        return sum(row.octets_settled for row in self.rows.values())
+    def reached(self) -> int:
+        return sum(row.reached for row in self.rows.values())
+
+    @property
+    def octets_reached(self) -> int:
+        return sum(row.octets_reached for row in self.rows.values())
 
     @property
     def octets_total(self) -> int:

@@ -150,7 +150,12 @@ def command(
     )
     stop = Stop()
     began = time.time()
-    view = choose_view(json=as_json, quiet=quiet, lines={job.id: job.line for job in loaded.jobs})
+    view = choose_view(
+        json=as_json,
+        quiet=quiet,
+        lines={job.id: job.line for job in loaded.jobs},
+        before=settled_before(loaded) if not as_json and not quiet else {},
+    )
     with (
         logging_to(loaded.project.folder),
         stops(stop),
@@ -187,6 +192,26 @@ def command(
     if stop.now:
         leave_now(code)
     return code
+
+
+def settled_before(loaded: Loaded) -> dict[str, tuple[int, int]]:
+    """Job → items and octets that earlier runs settled, so that a bar goes on where it stood."""
+    from migrator.cli.loading import open_ledger
+    from migrator.errors import MigratorError
+
+    if not loaded.project.ledger.exists():
+        return {}
+    try:
+        with open_ledger(loaded.project) as ledger:
+            return {
+                one.job_id: (
+                    one.copied + one.present + one.skipped + one.failed - sum(one.unlisted.values()),
+                    one.octets_copied,
+                )
+                for one in ledger.balance_by_job()
+            }
+    except MigratorError:  # an older or a damaged ledger: the run itself mends or tells it
+        return {}
 
 
 def tell_changes(order: Ordered, settings: RunSettings, emit: Emit, stop: Stop) -> bool:

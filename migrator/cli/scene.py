@@ -93,16 +93,16 @@ def of_board(board: Board, now: float, flights: Mapping[str, tuple[int, int, int
         total = None if row.total is None else max(row.total, row.settled)
         left = None
         if running and total is not None:
-            octets_left = None if row.octets_total is None else max(0, row.octets_total - row.octets_settled)
-            left = left_of(total - row.settled, octets_left, items_rate, octets_rate)
+            octets_left = None if row.octets_total is None else max(0, row.octets_total - row.octets_reached)
+            left = left_of(total - row.reached, octets_left, items_rate, octets_rate)
         waits = running and row.until > now and bool(row.waiting)
         rows.append(
             SceneRow(
                 name=row.source,
                 state=row.state,
-                items=row.settled,
+                items=row.reached,
                 total=total,
-                octets=row.octets_settled,
+                octets=row.octets_reached,
                 octets_total=row.octets_total,
                 items_rate=items_rate if running else 0.0,
                 octets_rate=octets_rate if running else 0.0,
@@ -116,8 +116,8 @@ def of_board(board: Board, now: float, flights: Mapping[str, tuple[int, int, int
         )
     rows.sort(key=lambda one: (ORDER.get(one.state, 9), -(one.total or 0), one.name))
     items_rate, octets_rate = board.rate(now)
-    items, total = board.settled, board.total
-    octets, octets_total = board.octets_settled, board.octets_total
+    items, total = board.reached, board.total
+    octets, octets_total = board.octets_reached, board.octets_total
     begun = len(board.rows)
     # Of mailboxes that are not begun nothing is known yet: a time would be a promise.
     left = (

@@ -163,6 +163,23 @@ def test_time_left(
     assert left_of(items, octets, by_items, by_octets) == left
 
 
+def test_a_run_that_goes_on_begins_where_it_stood() -> None:
+    made = Board(before={"a": (60, 6_000_000), "b": (100, 10_000_000)})
+    made.take(RunStarted(2, ("a", "b"), "delta", False, T))
+    for job in "ab":
+        made.take(JobStarted(job, job, "t", T, resumed=True))
+        made.take(FoldersListed(job, 1, 100, 10_000_000))
+    scene = of_board(made, T + 1)
+    assert (scene.items, scene.total, scene.octets) == (160, 200, 16_000_000)
+    made.take(BatchSettled("a", (), outcomes(10), T + 1))
+    assert {row.name: row.items for row in of_board(made, T + 1).rows} == {"a": 70, "b": 100}
+    # What is met again, a changed item say, is not counted beyond the whole.
+    made.take(BatchSettled("b", (), outcomes(10), T + 1))
+    assert {row.name: row.items for row in of_board(made, T + 1).rows} == {"a": 70, "b": 100}
+    made.take(JobFinished("a", "done", T + 2))
+    assert of_board(made, T + 2).items == 200
+
+
 def test_drawing_six_hundred_is_quick() -> None:
     made = board(600)
     scene = of_board(made, T)  # once to warm up
