@@ -19,9 +19,11 @@ import statistics
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from bench.queue import BATCH_ITEMS, Batch, Box, World
 from bench.simulation import START
+from migrator.events import JobFinished, RunStarted
 from migrator.forecast.changes import changes
 from migrator.forecast.loads import FolderLoad, MailboxLoad, plain
 from migrator.forecast.outlook import Terms, forecast, quantile
@@ -142,8 +144,6 @@ def one_batch(seed: int, *, scale: float = 1.0) -> Result:
     begun = time.perf_counter()
     found = forecast(case.loads, terms)
     took = time.perf_counter() - begun
-    from datetime import UTC, datetime
-
     hours = hours_of(
         not_before="",
         stop_at="",
@@ -202,12 +202,97 @@ def simulated(batches: int, first: int, scale: float) -> list[Result]:
         begun = time.perf_counter()
         one = one_batch(seed, scale=scale)
         results.append(one)
-        print(
-            f"batch {seed}: p50 {one.p50 / 60:.0f} min, p90 {one.p90 / 60:.0f}, true {one.true / 60:.0f} "
-            f"({one.off:+.1%}{'' if one.below_p90 else ', ABOVE p90'}); {one.binds}; 429 {one.refused:.2%}; "
-            f"{time.perf_counter() - begun:.1f} s",
-            flush=True,
-        )
+        print(_line(one, begun), flush=True)
+    return results
+
+
+def _line(one: Result, begun: float) -> str:
+    return (
+        f"batch {one.number}: p50 {one.p50 / 60:.1f} min, p90 {one.p90 / 60:.1f}, true {one.true / 60:.1f} "
+        f"({one.off:+.1%}{'' if one.below_p90 else ', ABOVE p90'}); {one.binds}; 429 {one.refused:.2%}; "
+        f"{time.perf_counter() - begun:.1f} s"
+    )
+
+
+def wired_batch(seed: int, speed: float) -> Result:
+    """One batch over sockets: the lab counts its windows, the product's engine and adapters do the work.
+
+    The budgets of lab and governor are scaled down together (to what this batch fills a few times), and the servers answer
+    slowly: so that hours of the lab's time need minutes of this machine's, and its own speed does not decide.
+    """
+    from bench.town import Town
+    from migrator import assembly
+    from migrator.cli.sounding import sound_out
+    from migrator.lab.options import Seeding
+    from migrator.settings import RunSettings as Settings
+
+    dice = random.Random(seed)
+    octets = int(dice.lognormvariate(math.log(24_000), 0.9))
+    items = dice.randint(60, 160)
+    seeding = Seeding(
+        seed=seed, mailboxes=dice.randint(3, 7), items=dice.randint(10, 40), bulk=items, bulk_octets=octets,
+        bulk_folders=dice.randint(1, 4), hard_names=False,
+    )  # fmt: skip
+    requests = dice.choice((0, items, items // 2))
+    upload = dice.choice((0, items * octets // 2, items * octets // 4))
+    limits = Limits(
+        requests=max(100, requests) if requests else 10_000, upload_octets=max(4 << 20, upload) if upload else 150 << 20,
+        timeout_s=600.0, give_up_s=1e6,
+    )  # fmt: skip
+    knobs = {
+        "graph_throttling": "own",
+        "graph_limits": {"requests": limits.requests, "upload_octets": limits.upload_octets},
+        "latency_s": dice.uniform(0.5, 1.5),
+        "bandwidth_octets_s": dice.lognormvariate(math.log(400_000), 0.6),
+    }
+    at_once = dice.randint(1, 4)
+    with Town(seeding, speed=speed, knobs=knobs, limits=limits, keep_streams=False) as town:
+        surveys = assembly.survey(
+            town.project, town.jobs, Settings(force=frozenset({"no_canary"})), lambda event: None,
+            clock=town.clock, secrets=town.secrets,
+        )  # fmt: skip
+        from migrator.engine.planned import planned
+        from migrator.forecast.loads import load_of
+
+        loads = [load_of(planned(one), datetime.fromtimestamp(town.clock.now(), UTC)) for one in surveys]
+        heard = sound_out(town.project, town.jobs, lambda event: None, clock=town.clock, secrets=town.secrets)
+        # What the probe asked counts in the windows of the servers, as in life; wait until it does not.
+        town.clock.sleep(600)
+        speeds = {pair: measured(_of_clock(Speeds(), speed), found) for pair, found in heard.items()}
+        ends = {name: one.limits for name, one in town.project.endpoints.items()}
+        begun = time.perf_counter()
+        start = town.clock.now()
+        found = forecast(loads, Terms(start, Settings(mailboxes=at_once), ends, speeds))
+        took = time.perf_counter() - begun
+        code = town.run(mailboxes=at_once)
+        assert code == 0, code
+        finished = {event.job: event.at for event in town.events if isinstance(event, JobFinished)}
+        began = next(event.at for event in town.events if isinstance(event, RunStarted))
+        late = began - start
+        throttled = sum(1 for entry in town.world.journal.entries if entry.status == 429)
+        return Result(
+            seed, (found.p50 or math.inf) - start, (found.p90 or math.inf) - start, max(finished.values()) - began,
+            found.binds, took,
+            tuple(
+                ((one.p50 or math.inf) - start, (one.p90 or math.inf) - start, finished[one.job] - began)
+                for one in found.mailboxes
+            ),
+            throttled / len(town.world.journal.entries),
+        ) if late < 600 else wired_batch(seed, speed)  # fmt: skip
+
+
+def _of_clock(speeds: Speeds, speed: float) -> Speeds:
+    """On a clock that runs faster this machine is slower, by as much."""
+    return speeds.faster(machine=0.5 / speed)
+
+
+def wired(batches: int, first: int, speed: float) -> list[Result]:
+    results = []
+    for seed in range(first, first + batches):
+        begun = time.perf_counter()
+        one = wired_batch(seed, speed)
+        results.append(one)
+        print(_line(one, begun), flush=True)
     return results
 
 
@@ -243,9 +328,12 @@ def main() -> None:
     parser.add_argument("--batches", type=int, default=20)
     parser.add_argument("--first", type=int, default=1, help="seed of the first batch")
     parser.add_argument("--scale", type=float, default=1.0, help="of the number of items")
+    parser.add_argument("--speed", type=float, default=20.0, help="of the clock, with --wire")
     arguments = parser.parse_args()
     if arguments.size:
         size(600, 4_000_000_000)
+    elif arguments.wire:
+        print(told(wired(arguments.batches, arguments.first, arguments.speed)))
     else:
         print(told(simulated(arguments.batches, arguments.first, arguments.scale)))
 

@@ -176,7 +176,6 @@ class Tracker:
             told.append(Notice("info", "the deadline is in reach again, by what is measured now"))
         return told
 
-
     def _sure(self, now: float) -> bool:
         """Whether enough is known to wake somebody: of half of the mailboxes, or after some time at work."""
         known = sum(not one.load.unknown for one in self._jobs.values())

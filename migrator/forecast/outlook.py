@@ -24,9 +24,9 @@ from migrator.settings import Limits, RunSettings
 
 NEWEST_DAYS = 90
 """The first slice of a run with --newest-first, as the engine cuts it."""
-SPREAD_EACH = 0.06
+SPREAD_EACH = 0.08
 """Of one mailbox against the others."""
-SPREAD_REST = 0.04
+SPREAD_REST = 0.05
 """Of the whole, beyond all that has a name."""
 STALLS_PER_HOUR = 0.15
 STALL_S = 45.0

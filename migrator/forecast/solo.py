@@ -27,8 +27,8 @@ from migrator.settings import Limits, RunSettings
 SOURCE, TRIPS, BYTES, REQUESTS = "source", "round_trips", "byte_window", "request_window"
 ENVELOPE = 200
 """Octets round an item's base64 in an import request: folder id and mode (learn.microsoft.com/graph/import-exchange-mailbox-item)."""
-OPENING_CALLS = 4
-"""Of each side before the first folder: sign-in, probe, folder list."""
+OPENING_SOURCE, OPENING_TARGET = 2, 6
+"""Calls before the first folder: sign-in, probe, folder list, import session."""
 AHEAD_ITEMS = 400
 """The reader runs ahead by so many items at most: over folders that are smaller, what differs is evened out."""
 PRESENT_PAGE = 400
@@ -66,11 +66,13 @@ class Solo:
 def work_of(load: MailboxLoad, settings: RunSettings, limits: Limits, speeds: Speeds) -> Work:
     """limits: of the target's endpoint."""
     connections = max(1, min(settings.uploaders, limits.concurrent or settings.uploaders))
-    ensure = 0.0 if load.begun else speeds.ensure_calls
+    made = 0
     mark = 0.0 if load.begun else speeds.mark_calls
     items = octets = filled = 0
     batches = pages = slowest = reader = trips = 0.0
     for one in load.folders:
+        ensure = 0.0 if load.begun or one.role is not None else speeds.ensure_calls
+        made += ensure > 0
         if not one.items:
             pages += 1
             continue
@@ -102,16 +104,17 @@ def work_of(load: MailboxLoad, settings: RunSettings, limits: Limits, speeds: Sp
         _mean_s(items, limits.requests, limits.requests_window_s),
     )
     apart = items / (items + filled * AHEAD_ITEMS) if items else 0.0
-    calls = len(load.folders) * ensure + filled * mark + load.present / PRESENT_PAGE
+    first = (speeds.ensure_calls if made else 0.0) + mark if filled else 0.0
+    calls = made * speeds.ensure_calls + filled * mark + load.present / PRESENT_PAGE
     return Work(
         items=items,
         octets=octets,
         batches=batches,
         source_calls=max(0.0, (pages - 1) * speeds.page_calls),
-        target_calls=max(0.0, calls - (ensure + mark if filled else 0.0)),
-        opening_source=OPENING_CALLS + speeds.page_calls,
-        opening_target=OPENING_CALLS + (ensure + mark if filled else 0.0),
-        requests=items + calls + OPENING_CALLS,
+        target_calls=max(0.0, calls - first),
+        opening_source=OPENING_SOURCE + speeds.page_calls,
+        opening_target=OPENING_TARGET + first,
+        requests=items + calls + OPENING_TARGET,
         connections=connections,
         uneven=1 + (slowest / whole - 1) * apart if whole > 0 else 1.0,
     )
@@ -138,10 +141,12 @@ def alone(
         + items * speeds.source_item_s * source
         + content * source / speeds.source_octets_s
     )
-    reader = reading + work.source_calls * call + work.target_calls * trip
     storing = items * store + content * target / speeds.target_octets_s
     one_store = storing / items
     trips = storing / work.connections
+    reader = reading + work.source_calls * call + work.target_calls * trip
+    # The reader's calls to the target wait for a slot that the uploaders hold, the more so the busier they are.
+    reader += work.target_calls * one_store * min(1.0, trips / reader)
     free = max(reader, trips)
     wire = content + items * ENVELOPE
     octets_s = _windowed(wire, limits.upload_octets, limits.upload_window_s, free, one_store)

@@ -30,10 +30,10 @@ class Speeds:
     machine_octets_s: float = 120e6
     expansion: float = BASE64  # octets of content per octet that the listing tells
     item_octets: float = 700.0  # and per item: names, tags, envelope
-    ensure_calls: float = 2.0  # requests of the target per folder: to find or make it …
-    mark_calls: float = 2.0  # … and to mark it
+    ensure_calls: float = 1.0  # requests of the target per folder: to make it, where it has no role there …
+    mark_calls: float = 1.0  # … and to mark it, where it holds anything
     page_items: float = 500.0  # of a listing of the source
-    page_calls: float = 2.0  # requests of the source per page
+    page_calls: float = 1.0  # requests of the source per page
     spread_source: float = 0.30
     spread_target: float = 0.30
     spread_size: float = 0.05  # of `expansion`
@@ -56,7 +56,7 @@ class Speeds:
         )
 
 
-STORE_OVER_READ = 1.4
+STORE_OVER_READ = 1.3
 """An import takes that much longer than the smallest read of the target. Assumed: no write is made to find out."""
 MEASURED_SPREAD = 0.12
 
@@ -97,8 +97,8 @@ def measured(base: Speeds, soundings: Sequence[Sounding]) -> Speeds:
         words.append(f"target answers in {call * 1000:.0f} ms")
     return replace(
         found,
-        spread_source=MEASURED_SPREAD * 1.3 if reads else base.spread_source,
-        spread_target=MEASURED_SPREAD * 1.5 if theirs else base.spread_target,
+        spread_source=MEASURED_SPREAD * 1.5 if reads else base.spread_source,
+        spread_target=MEASURED_SPREAD * 2 if theirs else base.spread_target,
         measured=tuple(words),
     )
 

@@ -45,7 +45,7 @@ def test_the_source_reads_one_batch_after_the_other() -> None:
     slow = replace(QUICK, source_call_s=2.0)
     seconds, binds = moving(1000, 10**6, slow, NONE)
     # 1,000 items are 50 batches of 20; and two pages of the listing, the first of which counts as opening.
-    assert (binds, round(seconds)) == (SOURCE, 50 * 2 + 2 * 2)
+    assert (binds, round(seconds)) == (SOURCE, 50 * 2 + 2)
 
 
 def test_four_connections_share_the_round_trips() -> None:
