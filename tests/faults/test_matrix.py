@@ -10,6 +10,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from bench.town import NO_LIMITS, Town
 from migrator.events import BatchSettled, Event, JobFinished, Waiting
 from migrator.lab.faults import CATALOGUE
 from migrator.lab.options import Seeding
-from migrator.ledger import Ledger
+from migrator.ledger import Ledger, database
 
 SEEDING = Seeding(
     mailboxes=2, items=0, bulk=12, bulk_octets=6_000, bulk_folders=2, hard_names=False, locales=("en-US",)
@@ -426,3 +427,100 @@ def test_a_ledger_that_another_program_holds_locked_is_waited_for(town: Town) ->
         released.join()
         other.close()
     judged(town)
+
+
+# --- inside a batch
+
+
+@pytest.mark.parametrize("operation", ["getItem", "deleteItem"])
+def test_throttled_members_of_an_accepted_batch_are_waited_for_and_asked_again(
+    town: Town, operation: str
+) -> None:
+    """HTTP 200 for the whole, 429 for some inside: each alone, with the time that it names."""
+    assert town.run(**SMALL) == 0
+    gone = 6
+
+    def delete(world: Any) -> None:
+        box = world.exchange.mailbox(town.jobs[0].source.address)
+        for item in list(box.items.values())[:gone]:
+            world.exchange.delete_item(item)
+
+    town.lab.do(delete)
+    before = len(town.world.journal.entries)
+    for nth in (2, 5):
+        town.fault("throttled_429", service="batch", operation=operation, nth=nth, retry_after="7")
+    began = town.clock.monotonic()
+    assert town.run(propagate_deletes=True, **SMALL) == 0, town.ended()
+    assert town.struck()["throttled_429"] == 2
+    entries = town.world.journal.entries[before:]
+    members = [e for e in entries if e.service == "batch" and e.operation == operation]
+    assert [e.status for e in members].count(429) == 2
+    assert {e.status for e in entries if e.operation == "batch"} == {200}
+    assert town.clock.monotonic() - began >= 7
+    waits = [e for e in town.events if isinstance(e, Waiting) and e.reason == "throttled"]
+    assert {e.job for e in waits} == {town.jobs[0].id}
+    assert "MailboxConcurrency" in waits[0].words
+    judged(town)
+
+
+# --- the ledger's own disk
+
+
+def test_a_disk_that_fills_up_in_mid_run_stops_all_and_loses_nothing(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite answers as on a full disk once its file may not grow: at the first page, and further and further on."""
+    connect = database.connect
+    stopped = 0
+    for room in (2, 4, 8, 12, 16, 24):
+
+        def small(path: Path, room: int = room) -> sqlite3.Connection:
+            connection = connect(path)
+            (pages,) = connection.execute("PRAGMA page_count").fetchone()
+            connection.execute(f"PRAGMA max_page_count={max(pages + room, 2)}")
+            return connection
+
+        if not town.project.ledger.exists():
+            with Ledger.open(town.project.ledger, clock=town.clock):
+                pass
+        with monkeypatch.context() as patched:
+            patched.setattr(database, "connect", small)
+            code = town.run(retry_failed=True, **SMALL)
+        assert code in (0, 5)
+        if code == 5:
+            stopped += 1
+            assert {c for _, c in town.ended().values()} <= {"disk_full", "", "interrupted"}
+        assert town.world.journal.doubles() == []
+        leases_run_out(town)
+    assert stopped
+    settle(town)
+
+
+def test_a_ledger_that_stays_locked_stops_the_run_and_the_next_goes_on(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody took the file in mid-run and does not let go for longer than is waited."""
+    monkeypatch.setattr(database, "BUSY_S", 0.3)
+    other = sqlite3.connect(town.project.ledger, isolation_level=None, check_same_thread=False)
+    perform, seen = town.world.m365.add_item, [0]
+
+    def add_item(*args: Any, **more: Any) -> Any:
+        seen[0] += 1
+        if seen[0] == 6:
+            other.execute("BEGIN IMMEDIATE")
+        return perform(*args, **more)
+
+    town.world.m365.add_item = add_item  # type: ignore[method-assign]
+    assert town.run(**SMALL) == 5, town.ended()
+    assert {code for _, code in town.ended().values()} <= {"ledger_busy"}
+    other.execute("ROLLBACK")
+    other.close()
+    leases_run_out(town)
+    settle(town)
+
+
+def leases_run_out(town: Town) -> None:
+    """They could not be given back, so they would be waited for."""
+    with closing(sqlite3.connect(town.project.ledger)) as ledger:
+        ledger.execute("UPDATE job SET owner = '', lease_until = 0")
+        ledger.commit()

@@ -452,20 +452,24 @@ class GraphMailbox:
         return found
 
     def remove(self, folder: Folder, ids: Sequence[str]) -> list[str]:
-        """Hard deletion, 20 a batch. Raises only when nothing is gone; what a hold protects is left out of the answer."""
+        """Hard deletion, 20 a batch; what a hold protects is left out of the answer.
+
+        Transient and Throttled, also of single members, are raised: asked again, what is gone counts as gone. JobError is
+        raised only when nothing is gone.
+        """
         gone: list[str] = []
         base = f"{self._shared.path}/folders/{quote(folder.id, safe='')}/items"
         for start in range(0, len(ids), BATCH_MOST):
             part = ids[start : start + BATCH_MOST]
             try:
                 done, trouble = self._remove(base, part)
-            except (Transient, JobError):
+            except JobError:
                 if gone:
                     return gone
                 raise
             gone += done
             if trouble is not None:
-                if gone:
+                if gone and not isinstance(trouble, Transient):
                     return gone
                 raise trouble
         return gone
