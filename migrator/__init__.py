@@ -11,7 +11,7 @@
     mapi/           the item as Exchange keeps it: properties, tree, FastTransfer bytes, comparison
     auth/           where credentials and tokens come from
     forecast/       when it will be finished: the queue simulated, before and during a run
-    report/         ledger → summary (text, CSV, JSON, HTML)
+    report/         ledger → summary (text, CSV, JSON, HTML); proof/: the signed report
     lab/            a simulated hosted Exchange and Microsoft 365 on loopback: demo, rehearsal, tests
     interfaces.py   Source, Target and their traits        events.py    frozen records that the engine emits
     model.py        ItemRef, Item, Page, Checkpoint, …      settings.py  frozen settings    errors.py  the taxonomy

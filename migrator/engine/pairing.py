@@ -31,6 +31,8 @@ CLOSEST_MOST = 64
 COMPARED_MOST = 20_000
 """Pairs of a folder whose content is compared one with one, where not even their texts tell them apart."""
 
+SUBJECT_MOST = 200
+
 
 @dataclass(frozen=True, slots=True)
 class Known:
@@ -62,13 +64,18 @@ def known(ref: ItemRef, place: str) -> Known:
         bare_message_id(ref.message_id),
         ref.fingerprint or fingerprint(ref),
         ref.search_key,
-        ref.subject.strip(),
+        _subject(ref.subject),
         _second(ref.sent),
         _second(ref.received),
         ref.size,
         ref.seen,
         ref.associated,
     )
+
+
+def _subject(text: str) -> str:
+    """As both systems tell it: blanks and the length that they keep differ, and undecoded octets mean that it is not known."""
+    return "" if "\ufffd" in text else " ".join(text.split())[:SUBJECT_MOST]
 
 
 def _second(moment: datetime | None) -> int | None:

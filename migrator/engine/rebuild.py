@@ -20,6 +20,7 @@ from hashlib import blake2b
 
 import pybase64
 
+from migrator.engine.decide import BY_SETTINGS
 from migrator.engine.job import refuse_blockers
 from migrator.engine.pairing import Known, Pairing, Pairs, known
 from migrator.engine.tools import MapFolders, SameContent
@@ -27,7 +28,7 @@ from migrator.engine.verify import AsStream, _streams
 from migrator.errors import ItemError, JobError, MigratorError
 from migrator.formats.fingerprint import fingerprint
 from migrator.interfaces import Reader, Source, Target
-from migrator.ledger import Lease, Ledger
+from migrator.ledger import Entry, Lease, Ledger
 from migrator.mapi import fasttransfer
 from migrator.mapi.item import Message
 from migrator.model import (
@@ -199,7 +200,7 @@ class _Rebuilding:
                 self.told.source += len(refs)
                 for ref in refs:
                     entry = entries.get(ref.id)
-                    if entry is not None and entry.state is not State.FAILED:
+                    if entry is not None and not _open(entry):
                         self.told.known += 1
                         continue
                     self.refs[ref.id] = (folder.id, ref)
@@ -342,6 +343,11 @@ class _Streams:
         while self._octets > self.MOST:
             oldest = next(iter(self._held))
             self._octets -= len(self._held.pop(oldest) or b"")
+
+
+def _open(entry: Entry) -> bool:
+    """Whether what an old ledger says of an item may have been overtaken: it failed, or was left out by settings."""
+    return entry.state is State.FAILED or (entry.state is State.SKIPPED and entry.reason in BY_SETTINGS)
 
 
 class _There:
