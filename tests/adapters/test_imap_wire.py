@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from email import message_from_bytes
+from pathlib import Path
 
 import pytest
 import trustme
@@ -41,6 +42,7 @@ from migrator.interfaces import Context
 from migrator.model import Checkpoint, Mailbox, Role
 from migrator.settings import Endpoint, Limits
 from tests.adapters.imap_kit import dovecot  # noqa: F401 - fixture
+from tests.auth.test_microsoft import Authority
 from tests.servers import imap_servers as servers
 
 Answer = Callable[[bytes, bytes], bytes]
@@ -280,6 +282,47 @@ def test_of_all_mail_what_is_nowhere_else(
     mail.close()
     if option == "archive":
         assert folders["[Gmail]", "All Mail"].total is None  # known when it is listed
+
+
+def test_xoauth2_with_a_token_of_microsofts_sign_in(
+    script: Callable[..., Script], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Client credentials by msal against a token service on loopback; what IMAP is told is the token that it gave."""
+    authority_of = trustme.CA()
+    pem = tmp_path / "ca.pem"
+    authority_of.cert_pem.write_to_path(str(pem))
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority_of.issue_cert("localhost").configure_cert(tls)
+    service = Authority(tls)
+    tags: list[bytes] = []
+    sent: list[bytes] = []
+
+    def answer(tag: bytes, rest: bytes) -> bytes:
+        if rest.upper().startswith(b"AUTHENTICATE XOAUTH2"):
+            tags.append(tag)
+            return b"+ \r\n"
+        if not rest:
+            sent.append(base64.b64decode(tag))
+            return tags[-1] + b" OK done\r\n"
+        return usual(tag, rest).replace(b"STARTTLS ", b"")
+
+    server = script(answer)
+    mail = client(
+        server.port,
+        auth="secret",
+        tenant="contoso.example",
+        client_id="11111111-2222-3333-4444-555555555555",
+        secret="env:PASSWORD",
+        authority=service.server.url,
+        ca_file=str(pem),
+    )
+    with service.server:
+        mail.source(Mailbox("mail", "ada@contoso.example")).probe()
+        mail.close()
+    assert sent == [b"user=ada@contoso.example\x01auth=Bearer token-1\x01\x01"]
+    (form,) = service.forms
+    assert form["grant_type"] == "client_credentials"
+    assert form["scope"].split()[0] == "https://outlook.office365.com/.default"
 
 
 def test_too_many_connections_is_a_pause_not_a_failure(script: Callable[..., Script]) -> None:

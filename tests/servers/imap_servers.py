@@ -223,9 +223,18 @@ protocol imap {{
 
 
 def dovecot(
-    folder: Path, *, separator: str = "|", store: str = "sdbox", capability: str = "", fsync: str = "never"
+    folder: Path,
+    *,
+    separator: str = "|",
+    store: str = "sdbox",
+    capability: str = "",
+    fsync: str = "never",
+    more: str = "",
 ) -> Server:
-    """Start Dovecot in a folder that the unprivileged user may enter. Every user name is a mailbox of its own."""
+    """Start Dovecot in a folder that the unprivileged user may enter. Every user name is a mailbox of its own.
+
+    more: further lines of its configuration.
+    """
     if shutil.which("dovecot") is None:
         missing("Dovecot (dovecot-imapd)")
     user = plain_user()
@@ -246,7 +255,8 @@ def dovecot(
             separator=separator,
             port=port,
             reuse=100,
-        ).replace("imap_capability = \n", ""),
+        ).replace("imap_capability = \n", "")
+        + more,
         encoding="utf-8",
     )
     _give(folder, user)

@@ -7,6 +7,7 @@ sent early waits in the connection.
 Facts this module rests on:
 - BODY.PEEK[] leaves \\Seen alone, and EXAMINE opens a folder so that nothing can be changed (RFC 3501 6.4.5, 6.3.2)
 - RFC822.SIZE is exact on paper only; content counts by the literal that came
+- Dovecot ends the connection over a message whose file is damaged, and what it had ready of others is lost with it (tests)
 - a FETCH of several messages may end with NO after some of them came (RFC 3501 6.4.5): the others are asked for one by one, until
   the one that the server cannot deliver stands alone
 """
@@ -78,7 +79,9 @@ class ImapReader(Listing):
         self._asked: dict[int, int] = {}  # UIDs asked for → octets expected, of the folder that is open
         self._got: dict[int, _Got] = {}
         self._fetches: dict[bytes, frozenset[int]] = {}
-        self._losses: dict[str, int] = {}  # item id → connections lost with it in front
+        self._losses: dict[
+            str, int
+        ] = {}  # item id → connections lost over it alone; 0: with others behind it
 
     @property
     def traits(self) -> ReaderTraits:
@@ -182,12 +185,9 @@ class ImapReader(Listing):
         results: dict[int, Item | Outcome],
     ) -> None:
         """Items of one folder into `results`. Raises Transient or JobError; what came before stays in `results`."""
-        poison = next((m for m in members if self._losses.get(refs[m[0]].id, 0) >= 2), None)
-        if poison is not None and len(members) > 1:
-            # The connection broke twice with this one in front: the others go first, it goes alone.
-            others = [member for member in members if member is not poison]
-            self._export_group(folder_id, uidvalidity, refs, others, results)
-            members = [poison]
+        if any(refs[number].id in self._losses for number, _ in members):
+            self._one_by_one(folder_id, uidvalidity, refs, members, results)
+            return
         wire: Wire | None = None
         done = 0
         try:
@@ -207,20 +207,46 @@ class ImapReader(Listing):
         except Lost as e:
             self._forget()
             self._box.drop()
-            front = refs[members[done][0]].id if done < len(members) else ""
-            if front:
-                self._losses[front] = self._losses.get(front, 0) + 1
-                if len(members) == 1 and self._losses[front] >= 3:
-                    error = ItemError(
-                        "the server drops the connection over this item", code="drops_connection"
-                    )
-                    results[members[0][0]] = Outcome(refs[members[0][0]], State.FAILED, error=error)
-                    return
+            if done < len(members):
+                self._losses[refs[members[done][0]].id] = 0
             raise faults.lost(e, self._shared.account.user) from None
         except ValueError as e:
             self._forget()
             self._box.drop()
             raise faults.lost(Lost("garbled"), self._shared.account.user) from e
+
+    def _one_by_one(
+        self,
+        folder_id: str,
+        uidvalidity: int,
+        refs: Sequence[ItemRef],
+        members: Sequence[tuple[int, int]],
+        results: dict[int, Item | Outcome],
+    ) -> None:
+        """As `_export_group`, with one item on its way at a time: the connection broke before, and a server that drops it over
+        a damaged message may take with it what it had ready for others (Dovecot does). So the one to blame shows."""
+        for number, uid in members:
+            ref = refs[number]
+            while number not in results:
+                try:
+                    wire = self._box.wire()
+                    self._settle(wire)
+                    if self.select(wire, folder_id).uidvalidity != uidvalidity:
+                        results[number] = Outcome(ref, State.SKIPPED, reason=SkipReason.VANISHED)
+                        break
+                    results[number] = self._alone(wire, ref, uid)
+                    self._losses.pop(ref.id, None)
+                except Lost as e:
+                    self._forget()
+                    self._box.drop()
+                    self._losses[ref.id] = self._losses.get(ref.id, 0) + 1
+                    if self._losses[ref.id] < 3:
+                        raise faults.lost(e, self._shared.account.user) from None
+                    error = ItemError(
+                        "the server drops the connection over this item", code="drops_connection"
+                    )
+                    results[number] = Outcome(ref, State.FAILED, error=error)
+                    del self._losses[ref.id]
 
     def _ask(self, wire: Wire, wanted: Sequence[tuple[int, int]]) -> None:
         """Send for these (UID, size), and for what is likely to be wanted next."""
