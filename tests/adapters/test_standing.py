@@ -12,7 +12,10 @@ from migrator.adapters.imap.target import storage_of
 from migrator.errors import Throttled
 from migrator.model import Mailbox
 from tests.adapters.graph_lab import ROLES, TENANT, Room
+from tests.adapters.test_imap_wire import Script, client, script, usual
 from tests.contracts.samples import mails
+
+__all__ = ["script"]
 
 ALL = ROLES | {"Reports.Read.All", "MailboxSettings.Read"}
 
@@ -148,3 +151,46 @@ def test_nothing_is_written_by_asking(rooms: Callable[..., Room]) -> None:
     target.standing()
     assert room.operations() == ["getUser", "getMailboxUsageDetail", "downloadReport"]
     assert room.world.journal.writes() == 0
+
+
+def imap(extra: bytes, quota: bytes) -> Callable[[bytes, bytes], bytes]:
+    def answer(tag: bytes, rest: bytes) -> bytes:
+        word = rest.upper()
+        if word == b"CAPABILITY":
+            return b"* CAPABILITY IMAP4rev1 UIDPLUS" + extra + b"\r\n" + tag + b" OK done\r\n"
+        if word == b"GETQUOTAROOT INBOX":
+            return quota.replace(b"TAG", tag)
+        return usual(tag, rest)
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("extra", "quota", "known", "why"),
+    [
+        (
+            b" QUOTA APPENDLIMIT=5000",
+            b"* QUOTAROOT INBOX a b\r\n* QUOTA a (STORAGE 10 512)\r\n* QUOTA b (STORAGE 400 500)\r\nTAG OK done\r\n",
+            (400 << 10, 500 << 10),
+            "",
+        ),
+        (b" QUOTA=RES-STORAGE", b"* QUOTAROOT INBOX\r\nTAG OK done\r\n", (None, None), "sets no limit"),
+        (b" QUOTA", b"TAG NO not for \x1b[2Jyou\r\n", (None, None), "refuses to tell"),
+        (b"", b"TAG BAD what\r\n", (None, None), "no QUOTA"),
+    ],
+    ids=["two-roots", "none", "refused", "not-announced"],
+)
+def test_a_mail_server(
+    script: Callable[..., Script], extra: bytes, quota: bytes, known: tuple[int | None, int | None], why: str
+) -> None:
+    server = script(imap(extra, quota))
+    mail = client(server.port, secret="env:PASSWORD", username="any")
+    told = mail.target(Mailbox("mail", "ada", login="ada")).standing()
+    mail.close()
+    assert (told.used_octets, told.quota_octets) == known
+    assert why in told.quota_why
+    assert "\x1b" not in told.quota_why
+    assert (told.receive_octets, told.receive_by) == ((5000, "service") if b"APPEND" in extra else (None, ""))
+    assert told.licence == "not needed"
+    # A server that does not announce it is not asked.
+    assert (b"GETQUOTAROOT INBOX" in server.lines) == (b"QUOTA" in extra)
