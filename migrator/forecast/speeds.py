@@ -125,7 +125,7 @@ def _reading(base: Speeds, reads: Sequence[Sounding]) -> tuple[Speeds, str]:
     return found, f"{items} items read at {content / max(1e-3, sum(o.seconds for o in reads)) / 1e6:.1f} MB/s"
 
 
-WEIGHTS = (0.3, 0.002, 0.002)
+WEIGHTS = (0.3, 0.0005, 0.0005)
 """Of what is known beforehand of call, item and octet: a call was timed by itself, the others are assumed."""
 LEAST = 0.05
 """Of what was assumed: no cost is fitted to nothing."""
