@@ -186,8 +186,7 @@ def command(
     if shown is not None:
         if not as_json and not quiet:
             shown.tell(code)
-        return code
-    if not as_json:
+    elif not as_json:
         tell_end(loaded, code, took_s=time.time() - began, quiet=quiet)
     if stop.now:
         leave_now(code)
