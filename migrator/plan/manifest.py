@@ -260,6 +260,7 @@ class _Reader:
         self.problems: list[Problem] = []
         self.notes: list[str] = list(dialect.notes)
         self.secrets: dict[str, str] = {}
+        self._references: dict[tuple[str, str], str] = {}
         self.bare_passwords: list[int] = []  # lines that hold a password without leave
         self.titles: list[str] = []  # header names as written
 
@@ -449,7 +450,8 @@ class _Reader:
             if line not in self.bare_passwords:
                 self.bare_passwords.append(line)
             return ""
-        reference = f"csv:{line}/{side}"
+        # One password, one reference: rows that share an account share its sign-in, so that a wrong one is tried once.
+        reference = self._references.setdefault((side, value), f"csv:{line}/{side}")
         self.secrets[reference] = value
         return reference
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
@@ -600,3 +601,44 @@ def test_a_wait_for_the_server_ends_when_a_stop_is_asked_for(world: World) -> No
     world.target().before = None
     assert world.run() == 0
     assert world.same()
+
+
+# --- many small items
+
+
+MANY = 10_000 if os.environ.get("MIGRATOR_SLOW") else 1_500
+
+
+def test_poison_among_thousands_harms_no_neighbour_and_a_lost_mailbox_no_other(tmp_path: Path) -> None:
+    """Every 97th item cannot be read, every 101st is refused, some always break the call; another mailbox fails as a whole."""
+    jobs = [job_of("ada", 2), job_of("bob", 3), job_of("cleo", 4)]
+    world = World(tmp_path, jobs)
+    for job in jobs:
+        world.target(job)
+    fill(world.source(jobs[0]), mails(MANY))
+    fill(world.source(jobs[1]), mails(200))
+    fill(world.source(jobs[2]), mails(200))
+    ids = [item.ref.id for item in world.source(jobs[0]).items()]
+    corrupt, broken, refused = set(ids[::97]), set(ids[50::499]), set(ids[30::101])
+    world.source(jobs[0]).unreadable = {
+        **dict.fromkeys(corrupt, SkipReason.CORRUPT_AT_SOURCE),
+        **{one: ItemError("cannot be read", code="unreadable") for one in broken - corrupt},
+    }
+    world.target(jobs[0]).refuse = lambda item: (
+        ItemError("refused", code="ErrorInvalidRequest") if item.ref.id in refused else None
+    )
+    fails(world.target(jobs[1]), "store", JobError("the mailbox is full", code="quota_full"), after=20)
+    assert world.run() == 4
+    assert world.ended(jobs[0]).state == "partial"
+    assert (world.ended(jobs[1]).state, world.ended(jobs[1]).code) == ("error", "quota_full")
+    assert world.ended(jobs[2]).state == "done"
+    assert world.same(jobs[2])
+    left = corrupt | broken | refused
+    with world.open_ledger() as ledger:
+        rows = [row for row in ledger.balance() if row.job_id == jobs[0].id]
+    assert sum(row.seen for row in rows) == MANY
+    assert sum(row.copied for row in rows) == MANY - len(left)
+    assert sum(row.skipped for row in rows) == len(corrupt)
+    assert sum(row.failed for row in rows) == len(left - corrupt)
+    assert len(world.target(jobs[0]).items()) == MANY - len(left)
+    assert not contents(world.target(jobs[0])) - contents(world.source(jobs[0])), "nothing twice"

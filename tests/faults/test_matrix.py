@@ -524,3 +524,32 @@ def leases_run_out(town: Town) -> None:
     with closing(sqlite3.connect(town.project.ledger)) as ledger:
         ledger.execute("UPDATE job SET owner = '', lease_until = 0")
         ledger.commit()
+
+
+# --- who shares an account
+
+
+def test_rows_that_share_an_account_try_its_wrong_password_once(town: Town) -> None:
+    login = town.project.endpoints["old"].username
+    town.secrets.values["csv:2/source"] = "wrong"
+    town.jobs = [
+        replace(job, source=replace(job.source, login=spelt, secret="csv:2/source"))
+        for job, spelt in zip(town.jobs, (login, login.upper()), strict=True)
+    ]
+    assert town.run(**SMALL) == 2
+    assert {code for _, code in town.ended().values()} == {"wrong_password"}
+    tries = [e for e in town.world.journal.entries if e.service == "ews" and e.status == 401]
+    assert len(tries) == 1
+
+
+def test_a_row_with_a_wrong_password_stops_no_other(town: Town) -> None:
+    town.secrets.values["csv:2/source"] = "wrong"
+    first, second = town.jobs
+    town.jobs = [
+        replace(first, source=replace(first.source, login="somebody@else.example", secret="csv:2/source")),
+        second,
+    ]
+    assert town.run(**SMALL) == 4
+    assert town.ended() == {"job-0": ("error", "wrong_password"), "job-1": ("done", "")}
+    town.jobs = [first, second]
+    settle(town)

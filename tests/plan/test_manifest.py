@@ -117,6 +117,17 @@ def test_passwords_live_in_memory_only() -> None:
         secrets.reveal("csv:9/source", what="row")
 
 
+def test_rows_with_one_account_and_one_password_sign_in_as_one() -> None:
+    """A wrong password is tried once by reference: two references to one password would lock the account out twice as fast."""
+    text = (
+        "source,target,source_user,source_secret\nann@o.example,ann@n.example,svc,hunter2\n"
+        "bob@o.example,bob@n.example,svc,hunter2\ncleo@o.example,cleo@n.example,svc,hunter3\n"
+    )
+    read = manifest(text, passwords=True)
+    refs = [job.source.secret for job in make_plan(project(), read).jobs]
+    assert refs == ["csv:2/source", "csv:2/source", "csv:4/source"]
+
+
 def test_a_csv_reference_cannot_be_written_by_hand() -> None:
     assert (
         "password stands in the CSV"
