@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -199,6 +200,23 @@ def test_imap_to_microsoft_365(dovecot: servers.Server, tmp_path: Path) -> None:
         assert rehearsal("verify").exit_code == 0
     finally:
         rehearsal.close()
+
+
+def test_the_example_runs(tmp_path: Path) -> None:
+    """From Dovecot to the lab, as docs/imap.md says: every command ends well, and the balance closes."""
+    if shutil.which("dovecot") is None:
+        servers.missing("Dovecot (dovecot-imapd)")
+    done = subprocess.run(
+        [sys.executable, ROOT / "examples" / "imap-to-m365" / "try.py", tmp_path / "example"],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "100"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "balance: 60 = 60 copied + 0 already there + 0 skipped + 0 failed" in done.stdout
+    assert "2 of 2 mailboxes without a difference" in done.stdout
 
 
 def _to(rehearsal: Rehearsal, name: str, table: str, manifest: str) -> None:
