@@ -81,7 +81,7 @@ def _head(scene: Scene) -> list[str]:
         f"{number(scene.finished)} of {number(scene.jobs)} mailboxes",
         f"{number(scene.items)} of {number(max(scene.total, scene.items))} items",
         size,
-        scene.outlook or (f"about {span(scene.left_s)} left" if scene.left_s else ""),
+        scene.outlook or (f"about {span(scene.left_s)} left" if scene.left_s and scene.left_s >= 1 else ""),
     ]
 
 

@@ -91,7 +91,8 @@ def tell_file(file: Path, plan: PlanFile, project: Path) -> None:
 
     part = "" if plan.whole else ", of the mailboxes that were reached"
     where = "" if project == Path() else f" -p {project}"
-    print(shown(f"wrote {file}{part}; next: migrator run{where} {file}"))
+    near = file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file
+    print(shown(f"wrote {near}{part}; next: migrator run{where} {near}"))
 
 
 def exit_code(surveys: Sequence[MailboxSurvey], stopped: bool) -> int:
