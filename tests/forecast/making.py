@@ -18,7 +18,9 @@ def job(number: int = 1) -> Job:
     return Job(f"job-{number}", number + 1, Mailbox("old", f"u{number}@x"), Mailbox("new", f"u{number}@y"))
 
 
-def load(number: int = 1, *, octets: int = GB, items: int = 5000, folders: int = 1, **more: Any) -> MailboxLoad:
+def load(
+    number: int = 1, *, octets: int = GB, items: int = 5000, folders: int = 1, **more: Any
+) -> MailboxLoad:
     parts = tuple(
         FolderLoad((f"folder {n}",), items // folders, octets // folders) for n in range(1, folders + 1)
     )
@@ -29,7 +31,11 @@ def load(number: int = 1, *, octets: int = GB, items: int = 5000, folders: int =
 def terms(
     *, mailboxes: int = 8, speeds: Speeds | None = None, limits: Limits | None = None, **more: Any
 ) -> Terms:
-    settings = {name: more.pop(name) for name in list(more) if name in RunSettings.__dataclass_fields__ and name != "deadline"}
+    settings = {
+        name: more.pop(name)
+        for name in list(more)
+        if name in RunSettings.__dataclass_fields__ and name != "deadline"
+    }
     return Terms(
         NOW,
         RunSettings(mailboxes=mailboxes, time_zone="UTC", **settings),

@@ -54,7 +54,9 @@ def test_what_is_no_size(text: str) -> None:
 
 def planned() -> PlannedMailbox:
     def folder(name: str, items: int, **more: object) -> PlannedFolder:
-        base = PlannedFolder((name,), (name,), Kind.MAIL, items=items, to_copy=items, octets_to_copy=items * 1000)
+        base = PlannedFolder(
+            (name,), (name,), Kind.MAIL, items=items, to_copy=items, octets_to_copy=items * 1000
+        )
         return replace(base, **more)  # type: ignore[arg-type]
 
     ages = Bins(AGE_BOUNDS, (10, 0, 30, 0, 0, 60, 0, 0), (1000, 0, 3000, 0, 0, 6000, 0, 0))

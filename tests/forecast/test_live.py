@@ -43,13 +43,15 @@ class Run:
         self.tracker = Tracker(self.loads, self.terms)
         self.now = NOW
         self.at_once = at_once
-        self.left = {n: 1.0 for n in range(mailboxes)}
+        self.left = dict.fromkeys(range(mailboxes), 1.0)
         self.running: list[int] = []
         self.told: list[Event] = []
 
     def minutes(self, count: int, share_a_minute: float) -> None:
         for _ in range(count):
-            while len(self.running) < self.at_once and (waiting := [n for n in self.left if n not in self.running]):
+            while len(self.running) < self.at_once and (
+                waiting := [n for n in self.left if n not in self.running]
+            ):
                 self.running.append(waiting[0])
                 self.tracker.take(JobStarted(f"job-{waiting[0]}", "a", "b", self.now))
             self.now += 60
@@ -159,7 +161,9 @@ def test_what_nobody_knows_is_not_forecast_and_wakes_nobody() -> None:
     tracker.take(JobStarted("job-1", "a", "b", NOW))
     tracker.take(FoldersListed("job-1", 10, ITEMS, 10 * OCTETS))
     told = tracker.tell(NOW + 30)
-    assert [type(event) for event in told] == [ForecastUpdated], "one of five is known: too little for an alarm"
+    assert [type(event) for event in told] == [ForecastUpdated], (
+        "one of five is known: too little for an alarm"
+    )
     assert any(isinstance(event, ForecastSlipping) for event in tracker.tell(NOW + 700))
 
 

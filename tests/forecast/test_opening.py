@@ -64,7 +64,9 @@ def test_a_weekly_window_comes_again() -> None:
 def test_clocks_that_change_keep_the_wall_time() -> None:
     settings = RunSettings(quiet_hours=("Mon-Sun 08:00-20:00",), time_zone="Europe/Berlin")
     found = Opening(settings, datetime(2026, 10, 24, 18, 0, tzinfo=UTC).timestamp())  # 20:00 there, CEST
-    assert found.wall(13 * HOUR) == datetime(2026, 10, 25, 7, 0, tzinfo=UTC).timestamp()  # 08:00 CET, 13 h later
+    assert (
+        found.wall(13 * HOUR) == datetime(2026, 10, 25, 7, 0, tzinfo=UTC).timestamp()
+    )  # 08:00 CET, 13 h later
 
 
 @pytest.mark.parametrize("worked", [0.5, 7, 13.9, 14.1, 40, 80, 200])

@@ -130,7 +130,10 @@ def test_nobody_knows_is_the_mean_of_the_others() -> None:
 def test_newest_first_ends_later_and_begins_all_sooner() -> None:
     ages = (AgeBin(0, 90, 1000, GB // 5), AgeBin(90, 900, 4000, GB - GB // 5))
     loads = [load(n, octets=GB, ages=ages) for n in range(12)]
-    plain_, sliced = forecast(loads, terms(mailboxes=2)), forecast(loads, terms(mailboxes=2, newest_first=True))
+    plain_, sliced = (
+        forecast(loads, terms(mailboxes=2)),
+        forecast(loads, terms(mailboxes=2, newest_first=True)),
+    )
 
     def last_start(found: outlooks.Outlook) -> float:
         return max(one.starts or 0 for one in found.mailboxes)
