@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 
+from migrator.engine import pool
 from migrator.engine.circuit import endpoint_down
 from migrator.engine.copy import Halt, MailboxCopy, Work
 from migrator.engine.decide import Rules
@@ -116,7 +117,18 @@ def _follow(job: Job, lease: Lease, target: Target, tools: Tools) -> MigratorErr
 
 def check_pair(job: Job, lease: Lease, source: Source, target: Target, tools: Tools) -> tuple[Rules, Routes]:
     """See that both mailboxes open and are the ones of the last run, and which paths the target takes items by."""
-    ours, theirs = source.probe(), target.probe()
+    # Both at once: signing in far away takes several round trips.
+    answers: list[Probe] = []
+    other = pool.start("probe", lambda: answers.append(target.probe()))
+    try:
+        ours = source.probe()
+    finally:
+        while not other.join(0.5):
+            if tools.stop.now:
+                raise Halt
+    if other.error is not None:
+        raise other.error
+    (theirs,) = answers
     for side, probe in (("source", ours), ("target", theirs)):
         refuse_blockers(side, probe)
     force = tools.settings.force

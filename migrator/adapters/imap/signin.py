@@ -135,6 +135,7 @@ class Door:
         client = self._connect(who)
         try:
             self._protect(client, who)
+            client._imap.untagged_responses.pop("CAPABILITY", None)
             self._sign_in(client, account)
             return self._take_over(client, who)
         except BaseException:
@@ -230,29 +231,31 @@ class Door:
         wire = Wire(sock, early=early, spool=self._spool, spool_dir=self._spool_dir, pace=self._pace)
         wire.keep = client  # imaplib closes the socket when it is collected
         try:
-            _, untagged = wire.ask(b"CAPABILITY")
-            for pieces in untagged:
-                line = pieces[0]
-                if isinstance(line, bytes) and line[:13].upper() == b"* CAPABILITY ":
-                    wire.capabilities = frozenset(line[13:].strip().upper().split())
+            # Most servers tell with the answer to the sign-in (RFC 3501 6.2.3): a round trip less.
+            told = imap.untagged_responses.pop("CAPABILITY", None)
+            if told:
+                wire.capabilities = frozenset(told[-1].upper().split())
+            else:
+                _, untagged = wire.ask(b"CAPABILITY")
+                for pieces in untagged:
+                    line = pieces[0]
+                    if isinstance(line, bytes) and line[:13].upper() == b"* CAPABILITY ":
+                        wire.capabilities = frozenset(line[13:].strip().upper().split())
             self._enable(wire)
         except Lost as e:
             raise faults.lost(e, who) from None
         return wire
 
     def _enable(self, wire: Wire) -> None:
-        tags = []
+        """What is asked for here need not be waited for: the answers come before those to the next command."""
         wanted = [word for word in (b"QRESYNC",) if wire.has(word)]
         if wire.has(b"UTF8=ONLY"):
             wanted.append(b"UTF8=ACCEPT")
             wire.utf8 = True
         if wanted and wire.has(b"ENABLE"):
-            tags.append(wire.begin(b"ENABLE " + b" ".join(wanted)))
+            wire.begin(b"ENABLE " + b" ".join(wanted))
         if wire.has(b"ID"):
-            tags.append(wire.begin(b'ID ("name" "migrator")'))
-        if tags:
-            wire.flush()
-            wire.finish(*tags)
+            wire.begin(b'ID ("name" "migrator")')
         if wire.has(b"COMPRESS=DEFLATE") and self._endpoint.options.get("compress", "").lower() in (
             "yes",
             "on",
