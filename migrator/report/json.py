@@ -13,11 +13,16 @@ from migrator.report.summary import Counts, Summary
 VERSION = 1
 
 
-def to_json(summary: Summary, *, parts: Sequence[Part] = (), indent: int | None = 2) -> str:
+INDENTED_MOST = 100
+"""Mailboxes of a report that is indented: of a large one nobody reads the text, and indenting it takes most of the time."""
+
+
+def to_json(summary: Summary, *, parts: Sequence[Part] = ()) -> str:
     """ASCII only, so that no terminal is moved by what stands in it. parts: files that lie beside it.
 
     docs/report-json.md says what it means, docs/report.schema.json (`report.schema`) what it looks like.
     """
+    indent = 2 if len(summary.mailboxes) <= INDENTED_MOST else None
     return json.dumps({"version": VERSION, **plain(summary), "files": plain(list(parts))}, indent=indent)
 
 
