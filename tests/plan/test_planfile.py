@@ -174,7 +174,8 @@ def test_names_without_a_meaning_can_be_written() -> None:
 
 def test_the_schema_that_is_published_is_this_one() -> None:
     file = Path(__file__).parents[2] / "docs" / "plan.schema.json"
-    assert json.loads(file.read_text("utf-8")) == schema()
+    anew = "from migrator.plan.planfile import schema; import json; print(json.dumps(schema(), indent=1))"
+    assert json.loads(file.read_text("utf-8")) == schema(), f"python -c '{anew}' > docs/plan.schema.json"
 
 
 def test_a_written_plan_follows_the_schema() -> None:
