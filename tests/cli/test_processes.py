@@ -17,11 +17,12 @@ from pathlib import Path
 import pytest
 
 from migrator.cli.loading import load, settings_of
-from migrator.cli.processes import Together, _Doors, endpoints_of, most_of, share_of
+from migrator.cli.processes import Mouth, Together, _Doors, endpoints_of, most_of, share_of
 from migrator.engine.stop import Stop
-from migrator.events import Event, JobFinished, JobStarted, Notice, RunFinished, RunStarted
+from migrator.errors import ItemError
+from migrator.events import BatchSettled, Event, JobFinished, JobStarted, Notice, RunFinished, RunStarted
 from migrator.lab.world import World
-from migrator.model import Job, Mailbox
+from migrator.model import ItemRef, Job, Kind, Mailbox, Outcome, State
 from tests.cli.rehearsal import Rehearsal
 
 
@@ -169,6 +170,35 @@ def test_a_wrong_password_is_tried_once_by_all_processes_together(play: Rehearsa
     )
     assert len(tries) == 1
     assert items(play, "m365") == 0
+
+
+def test_what_a_worker_tells_is_gathered_and_kept_in_order() -> None:
+    told: list[object] = []
+    mouth = Mouth(told.append, lambda: None)
+    whole = ItemRef("AAMk", ("Inbox",), Kind.MAIL, "1", 3000, subject="private")
+    good, bad = (
+        Outcome(whole, State.COPIED, "t", octets=4000),
+        Outcome(whole, State.FAILED, error=ItemError("x", code="y")),
+    )
+    for outcome in (good, good, bad):
+        mouth(BatchSettled("job", ("Inbox",), (outcome,), 7.0))
+    assert told == []
+    mouth(JobFinished("job", "partial", 8.0))
+    batch, finished = told
+    assert isinstance(batch, BatchSettled)
+    assert isinstance(finished, JobFinished)
+    assert [(o.state, o.octets, o.ref.size) for o in batch.outcomes[:2]] == [(State.COPIED, 4000, 3000)] * 2
+    assert batch.outcomes[2] is bad, "a failure is told whole"
+    assert "private" not in repr(batch.outcomes[:2])
+    mouth.say()
+    assert len(told) == 2, "nothing is told twice"
+
+    def broken(what: object) -> None:
+        raise BrokenPipeError
+
+    stopped: list[bool] = []
+    Mouth(broken, lambda: stopped.append(True))(JobFinished("job", "done", 8.0))
+    assert stopped
 
 
 def test_accounts_of_single_rows_wait_for_nobody() -> None:
