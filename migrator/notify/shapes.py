@@ -125,7 +125,9 @@ def mail(message: Message, receiver: Receiver) -> EmailMessage:
     made = EmailMessage(policy=SMTP)
     made["From"] = _address(receiver.sender)
     made["To"] = [_address(one) for one in receiver.to]
-    made["Subject"] = f"[{message.project}] {message.title}" if message.project else message.title
+    # Python reads an encoded word in what it is given, and writes what stands in it, line ends included, into the head.
+    subject = f"[{message.project}] {message.title}" if message.project else message.title
+    made["Subject"] = subject.replace("=?", "= ?")
     made["Date"] = format_datetime(datetime.fromtimestamp(message.at, UTC))
     made["Message-ID"] = f"<{_identity(message, receiver)}@{receiver.sender.rpartition('@')[2]}>"
     made["Auto-Submitted"] = "auto-generated"
