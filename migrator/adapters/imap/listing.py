@@ -345,6 +345,10 @@ class Listing:
         quick = _quick(status, token)
         if quick is not None:
             return quick
+        if token is None and status is not None and status.messages <= self._page_items:
+            there = wire.selected
+            if there is None or there.name != folder.id:
+                return self._whole(wire, folder)
         self._between(wire)
         there = self._reselect(wire, folder.id, fresh=token is None or token.state == "c")
         if token is not None and token.uidvalidity != there.uidvalidity:
@@ -353,6 +357,23 @@ class Listing:
             return self._changes(wire, folder, there, token)
         base = token.modseq if token is not None else there.modseq
         return self._forward(wire, folder, there, token.last if token else 0, base, [])
+
+    def _whole(self, wire: Wire, folder: Folder) -> Page:
+        """The only page of a folder that is known to be small: opened and listed in one round trip."""
+        self._leave(wire)
+        examine = wire.begin(b"EXAMINE ", self._handle.quoted(folder.id))
+        tags = self._ask_refs(wire, folder, [b"1:*"])
+        wire.flush()
+        (said,), untagged = wire.finish(examine)
+        if not said.ok:
+            wire.finish(*tags)
+        there = self.selected(wire, folder.id, said, untagged)
+        refs = self._refs(wire, folder, there, tags)
+        return self._last_page(wire, folder, there, refs, 0, there.modseq)
+
+    def _leave(self, wire: Wire) -> None:
+        """Before another folder is opened."""
+        self._between(wire)
 
     def _between(self, wire: Wire) -> None:
         """Whatever is still under way on this connection is finished first: overridden by who sends ahead."""
@@ -381,14 +402,25 @@ class Listing:
             self._courses[folder.id] = (part[-1], left[len(part) :]) if part else (last, [])
             if part:
                 last = part[-1]
-        if refs:
-            last = max(last, max(_uid(ref) for ref in refs))
-        refs = before + refs
         if more:
-            return Page(tuple(refs), Token("p", there.uidvalidity, last, base).checkpoint(), False)
+            if refs:
+                last = max(last, _uid(refs[-1]))
+            return Page(tuple(before + refs), Token("p", there.uidvalidity, last, base).checkpoint(), False)
+        return self._last_page(wire, folder, there, refs, last, base, before)
+
+    def _last_page(
+        self,
+        wire: Wire,
+        folder: Folder,
+        there: Selected,
+        refs: Sequence[ItemRef],
+        last: int,
+        base: int,
+        before: Sequence[ItemRef] = (),
+    ) -> Page:
         self._courses.pop(folder.id, None)
-        last = max(last, there.uidnext - 1 if there.uidnext else 0)
-        return Page(tuple(refs), self._complete(wire, there, last, base).checkpoint(), True)
+        last = max(last, there.uidnext - 1 if there.uidnext else 0, _uid(refs[-1]) if refs else 0)
+        return Page((*before, *refs), self._complete(wire, there, last, base).checkpoint(), True)
 
     def _left(self, wire: Wire, folder_id: str, there: Selected, last: int) -> list[int] | None:
         known = self._courses.get(folder_id)
@@ -430,10 +462,24 @@ class Listing:
         most: int = 1 << 62,
     ) -> list[ItemRef]:
         """Refs of these UIDs, ascending; those at or below `above` or over `most` are left out."""
-        everything = folder.id in self._all_mail
-        asked = LISTED[:-1] + b" X-GM-LABELS)" if everything else LISTED
-        tags = [wire.begin(b"UID FETCH " + each + b" ", asked) for each in wanted]
+        tags = self._ask_refs(wire, folder, wanted)
         wire.flush()
+        return self._refs(wire, folder, there, tags, above, most)
+
+    def _ask_refs(self, wire: Wire, folder: Folder, wanted: Sequence[bytes]) -> list[bytes]:
+        asked = LISTED[:-1] + b" X-GM-LABELS)" if folder.id in self._all_mail else LISTED
+        return [wire.begin(b"UID FETCH " + each + b" ", asked) for each in wanted]
+
+    def _refs(
+        self,
+        wire: Wire,
+        folder: Folder,
+        there: Selected,
+        tags: Sequence[bytes],
+        above: int = 0,
+        most: int = 1 << 62,
+    ) -> list[ItemRef]:
+        everything = folder.id in self._all_mail
         refs: dict[int, ItemRef] = {}
         waiting = set(tags)
         while waiting:

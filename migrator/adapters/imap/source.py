@@ -373,6 +373,9 @@ class ImapReader(Listing):
             del self._fetches[tag]
             wire.done.pop(tag, None)
 
+    def _leave(self, wire: Wire) -> None:
+        self._settle(wire)
+
     def _settle(self, wire: Wire) -> None:
         """Before another folder is opened: nothing of this one may be under way."""
         self._between(wire)
