@@ -230,11 +230,11 @@ def wired_batch(seed: int, speed: float) -> Result:
     octets = int(dice.lognormvariate(math.log(24_000), 0.9))
     items = dice.randint(60, 160)
     seeding = Seeding(
-        seed=seed, mailboxes=dice.randint(3, 7), items=dice.randint(10, 40), bulk=items, bulk_octets=octets,
+        seed=seed, mailboxes=dice.randint(3, 5), items=dice.randint(10, 30), bulk=items, bulk_octets=octets,
         bulk_folders=dice.randint(1, 4), hard_names=False,
     )  # fmt: skip
-    requests = dice.choice((0, items, items // 2))
-    upload = dice.choice((0, items * octets // 2, items * octets // 4))
+    requests = dice.choice((0, items))
+    upload = dice.choice((0, items * octets // 2))
     limits = Limits(
         requests=max(100, requests) if requests else 10_000, upload_octets=max(4 << 20, upload) if upload else 150 << 20,
         timeout_s=600.0, give_up_s=1e6,
@@ -245,7 +245,7 @@ def wired_batch(seed: int, speed: float) -> Result:
         "latency_s": dice.uniform(0.5, 1.5),
         "bandwidth_octets_s": dice.lognormvariate(math.log(400_000), 0.6),
     }
-    at_once = dice.randint(1, 4)
+    at_once = dice.randint(2, 4)
     with Town(seeding, speed=speed, knobs=knobs, limits=limits, keep_streams=False) as town:
         surveys = assembly.survey(
             town.project, town.jobs, Settings(force=frozenset({"no_canary"})), lambda event: None,
@@ -328,7 +328,7 @@ def main() -> None:
     parser.add_argument("--batches", type=int, default=20)
     parser.add_argument("--first", type=int, default=1, help="seed of the first batch")
     parser.add_argument("--scale", type=float, default=1.0, help="of the number of items")
-    parser.add_argument("--speed", type=float, default=20.0, help="of the clock, with --wire")
+    parser.add_argument("--speed", type=float, default=30.0, help="of the clock, with --wire")
     arguments = parser.parse_args()
     if arguments.size:
         size(600, 4_000_000_000)

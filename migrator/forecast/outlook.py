@@ -28,6 +28,8 @@ SPREAD_EACH = 0.08
 """Of one mailbox against the others."""
 SPREAD_REST = 0.05
 """Of the whole, beyond all that has a name."""
+SPREAD_REQUESTS = 0.04
+"""Calls that are made a second time, and those that nobody counted: never fewer, sometimes more."""
 STALLS_PER_HOUR = 0.15
 STALL_S = 45.0
 """Standstills of a mailbox: so many an hour, this long in the mean (exponential)."""
@@ -248,8 +250,10 @@ class Simulated:
 
     def _alone(self, number: int, work: Work, throw: _Throw) -> Solo:
         speeds = self._speeds[number]
-        size, source, target = throw.of(self.loads[number], speeds)
-        return alone(work, speeds, self._limits[number], size=size, source=source, target=target)
+        size, source, target, requests = throw.of(self.loads[number], speeds)
+        return alone(
+            work, speeds, self._limits[number], size=size, source=source, target=target, requests=requests
+        )
 
     def _entrant(self, one: Solo, work: Work, number: int, throw: _Throw) -> Entrant:
         stretch = throw.rest
@@ -269,11 +273,11 @@ class _Throw:
         if dice is not None:
             self.rest *= exp(dice.gauss(0.0, terms.spread))
 
-    def of(self, load: MailboxLoad, speeds: Speeds) -> tuple[float, float, float]:
-        """(size, source, target) factors."""
+    def of(self, load: MailboxLoad, speeds: Speeds) -> tuple[float, float, float, float]:
+        """(size, source, target, requests) factors."""
         dice = self._dice
         if dice is None:
-            return 1.0, 1.0, 1.0
+            return 1.0, 1.0, 1.0, 1.0
         pair = (load.source, load.target)
         common = self._pairs.get(pair)
         if common is None:
@@ -287,6 +291,7 @@ class _Throw:
             exp(size + dice.gauss(0.0, load.spread)),
             exp(source + dice.gauss(0.0, SPREAD_EACH)),
             exp(target + dice.gauss(0.0, SPREAD_EACH)),
+            exp(abs(dice.gauss(0.0, SPREAD_REQUESTS))),
         )
 
     def stalled(self, seconds: float) -> float:

@@ -114,7 +114,8 @@ def work_of(load: MailboxLoad, settings: RunSettings, limits: Limits, speeds: Sp
         target_calls=max(0.0, calls - first),
         opening_source=OPENING_SOURCE + speeds.page_calls,
         opening_target=OPENING_TARGET + first,
-        requests=items + calls + OPENING_TARGET,
+        # The governor counts a call for a folder with a role, which is there, although nothing is sent for it.
+        requests=items + calls + OPENING_TARGET + (0 if load.begun else len(load.folders) - made),
         connections=connections,
         uneven=1 + (slowest / whole - 1) * apart if whole > 0 else 1.0,
     )
@@ -125,9 +126,17 @@ def _mean_s(amount: float, most: float, window_s: float) -> float:
 
 
 def alone(
-    work: Work, speeds: Speeds, limits: Limits, *, size: float = 1.0, source: float = 1.0, target: float = 1.0
+    work: Work,
+    speeds: Speeds,
+    limits: Limits,
+    *,
+    size: float = 1.0,
+    source: float = 1.0,
+    target: float = 1.0,
+    requests: float = 1.0,
 ) -> Solo:
-    """size, source, target: factors by which octets and times differ from what was expected: the throw of the dice."""
+    """size, source, target, requests: factors by which octets, times and calls differ from what was expected: the throw
+    of the dice."""
     items = work.items
     call, store = speeds.source_call_s * source, speeds.store_call_s * target
     trip = speeds.target_call_s * target
@@ -150,7 +159,9 @@ def alone(
     free = max(reader, trips)
     wire = content + items * ENVELOPE
     octets_s = _windowed(wire, limits.upload_octets, limits.upload_window_s, free, one_store)
-    requests_s = _windowed(work.requests, limits.requests, limits.requests_window_s, free, one_store)
+    requests_s = _windowed(
+        work.requests * requests, limits.requests, limits.requests_window_s, free, one_store
+    )
     moving = max(free, octets_s, requests_s)
     if moving == octets_s and octets_s > free:
         binds = BYTES
