@@ -67,7 +67,7 @@ def _of(hint: Any, known: dict[str, Any]) -> dict[str, Any]:
         return {"type": "array", "items": _of(arguments[0], known)}
     if origin in (dict, Mapping):
         return {"type": "object", "additionalProperties": _of(arguments[1], known)}
-    if dataclasses.is_dataclass(hint):
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
         name = hint.__name__
         if name not in known:
             known[name] = {}
