@@ -91,6 +91,22 @@ def test_in_words(lab: Rehearsal) -> None:
     assert "line 2" in done.output
 
 
+def test_a_deadline_of_the_project_counts_for_forecast_and_run(lab: Rehearsal) -> None:
+    file = lab.folder / "migration.toml"
+    before = file.read_text("utf-8")
+    file.write_text(f'{before}\n[passes.cutover]\ndeadline = "Mon 06:00"\n', "utf-8")
+    try:
+        done = lab("forecast", "--no-probe", "--pass", "cutover", "--as", "json")
+        assert done.exit_code == 0, done.output
+        assert json.loads(done.stdout)["deadline"]
+        file.write_text(f'{before}\n[passes.cutover]\ndeadline = "soon"\n', "utf-8")
+        wrong = lab("forecast", "--no-probe", "--pass", "cutover")
+        assert wrong.exit_code == 2
+        assert "deadline" in wrong.output and "is no moment" in wrong.output
+    finally:
+        file.write_text(before, "utf-8")
+
+
 def test_plan_shows_the_end_of_each(lab: Rehearsal) -> None:
     done = lab("plan", "--out", str(lab.folder / "shown.json"))
     assert re.search(r"p50\s+p90", done.output)
