@@ -107,9 +107,6 @@ def command(
     from migrator.cli.foretell import foretelling
     from migrator.cli.loading import interactive, load, settings_of
     from migrator.cli.logs import logging_to
-    from migrator.cli.planning import ordered
-    from migrator.cli.processes import Together
-    from migrator.cli.rehearsal import Rehearsal
     from migrator.cli.signals import leave_now, stops
     from migrator.engine.stop import Stop
     from migrator.errors import UserError
@@ -122,6 +119,8 @@ def command(
             raise UserError("--strict is about a plan", remedy="name it: migrator run plan.json --strict")
         loaded = load(project, only=only, batches=batch, allow=allow, passwords=passwords_in_csv)
     else:
+        from migrator.cli.planning import ordered
+
         order = ordered(
             plan, project, only=only, batches=batch, allow=allow, passwords=passwords_in_csv, passname=pass_
         )
@@ -176,10 +175,15 @@ def command(
             if not as_json:
                 print(f"exit code {Exit.CHANGED}: {MEANINGS[Exit.CHANGED]}")
             return Exit.CHANGED
-        shown = Rehearsal(tell) if dry_run else None
-        if shown is not None:
+        shown = None
+        if dry_run:
+            from migrator.cli.rehearsal import Rehearsal
+
+            shown = Rehearsal(tell)
             tell = shown.emit
         if processes is not None and processes > 1 and len(loaded.jobs) > 1 and not dry_run:
+            from migrator.cli.processes import Together
+
             code = Together(loaded.project, loaded.jobs, settings, tell, stop, processes).run()
         else:
             code = assembly.run(loaded.project, loaded.jobs, settings, tell, stop, interactive=interactive())

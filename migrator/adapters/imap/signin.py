@@ -24,7 +24,6 @@ from urllib.parse import urlsplit
 
 from migrator.adapters.imap import faults
 from migrator.adapters.imap.wire import Lost, Wire, parse_tagged
-from migrator.adapters.transport import make_context
 from migrator.errors import JobError, MigratorError, SourceDown, Throttled, Transient, UserError
 from migrator.interfaces import Pace
 from migrator.settings import Endpoint
@@ -115,6 +114,8 @@ class Door:
         self._refused: set[tuple[str, str]] = set()
 
     def _tls(self) -> ssl.SSLContext:
+        from migrator.adapters.transport import make_context
+
         try:
             context = make_context(self._endpoint.options.get("trust", "os"), self._endpoint.ca_file)
         except ValueError as e:
