@@ -12,13 +12,14 @@
     auth/           where credentials and tokens come from
     forecast/       when it will be finished: the queue simulated, before and during a run
     report/         ledger → summary (text, CSV, JSON, HTML); proof/: the signed report
+    notify/         events → e-mail and webhooks, beside a run
     lab/            a simulated hosted Exchange and Microsoft 365 on loopback: demo, rehearsal, tests
     interfaces.py   Source, Target and their traits        events.py    frozen records that the engine emits
     model.py        ItemRef, Item, Page, Checkpoint, …      settings.py  frozen settings    errors.py  the taxonomy
 
 Imports run down only (tests/test_house.py checks it):
 
-    cli → assembly → { engine adapters wrappers report forecast } → { plan ledger formats auth interfaces events } → mapi
+    cli → assembly → { engine adapters wrappers report forecast notify } → { plan ledger formats auth interfaces events } → mapi
         → { model errors settings }
     cli → lab → { formats mapi }
 """
