@@ -61,7 +61,9 @@ class Standing:
         if state is not None:
             reasons = sorted(without) or [""]
             # A list is filled up with NULL, and nothing at all is surely not in a list that holds one.
-            values["reasons"] = reasons + reasons[-1:] * ((1 << (len(reasons) - 1).bit_length()) - len(reasons))
+            values["reasons"] = reasons + reasons[-1:] * (
+                (1 << (len(reasons) - 1).bit_length()) - len(reasons)
+            )
         with self._database.reading() as connection:
             yield from map(ItemRow._make, ITEM_ROWS[state].run(connection, **values))
 
