@@ -77,7 +77,7 @@ def fill(path: Path, items: int, mailboxes: int) -> None:
         for number, (job_no,) in enumerate(database.execute("SELECT no FROM job ORDER BY no").fetchall()):
             folders = [no for (no,) in database.execute("SELECT no FROM folder WHERE job = ?", (job_no,))]
             ordered = sorted(rows(job_no, folders, number * per, per), key=lambda row: row[1])  # type: ignore[arg-type,return-value]
-            database.executemany(f"INSERT INTO entry ({COLUMNS}) VALUES ({marks})", ordered)  # noqa: S608
+            database.executemany(f"INSERT INTO entry ({COLUMNS}) VALUES ({marks})", ordered)
 
 
 def peak() -> float:
@@ -130,7 +130,8 @@ def main() -> None:
             keys.public_octets(word),
             by_message_id(f"{mark}@mail.old.example"),
         )
-        assert len(verdict.hits) == 1 and verdict.proof is not None
+        assert len(verdict.hits) == 1
+        assert verdict.proof is not None
         print(
             f"one item found, with its proof, in {time.perf_counter() - start:.0f} s, peak {peak():.0f} MiB"
         )
