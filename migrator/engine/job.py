@@ -8,10 +8,12 @@ from dataclasses import dataclass, replace
 from hashlib import blake2b
 
 from migrator.engine import pool
+from migrator.engine.belt import Halt
 from migrator.engine.circuit import endpoint_down
-from migrator.engine.copy import Halt, MailboxCopy, Work
+from migrator.engine.copy import MailboxCopy
 from migrator.engine.decide import Rules
 from migrator.engine.departed import Ahead, Departed, follow
+from migrator.engine.parcels import Work
 from migrator.engine.routes import NOT_THERE, Route, Routes, convertible
 from migrator.engine.tools import Tools, error_of
 from migrator.errors import ItemError, JobError, MigratorError, RunError, Transient, UserError

@@ -237,9 +237,7 @@ class _Run:
             if number and (self._fatal is not None or tools.stop.requested):
                 return
             tools.settings = settings
-            self._last_slice = self._teller.last_slice = (
-                number == len(parts) - 1 and not settings.first_slice
-            )
+            self._last_slice = self._teller.last_slice = number == len(parts) - 1 and not settings.first_slice
             if not self._last_slice:
                 tools.emit(
                     Notice("info", f"first what is newer than {settings.since:%Y-%m-%d}, of all mailboxes")

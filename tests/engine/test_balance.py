@@ -69,7 +69,8 @@ def test_two_items_that_share_one_copy_do_not_close(world: World) -> None:
     (inbox,) = (one for one in verdict.folders if one.path == ("Inbox",))
     assert (inbox.copied, inbox.missing, inbox.twice, inbox.extra) == (6, 0, 1, 1)
     assert not inbox.closes and not verdict.ok
-    assert [d.target for d in verdict.differences] == ["shares its copy with another item"]
+    # Which of the two the copy truly belongs to is chance: the other one differs from it in more than one way.
+    assert [d.target for d in verdict.differences].count("shares its copy with another item") == 1
 
 
 def test_failures_are_counted_by_code(world: World) -> None:

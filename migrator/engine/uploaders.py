@@ -1,0 +1,235 @@
+"""The uploaders of one mailbox: threads that take parcels from the belt and store them, each with a handle of its own."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+
+from migrator import lull
+from migrator.engine import pool
+from migrator.engine.belt import LOW_ITEMS, Belt
+from migrator.engine.parcels import PageState, Parcel, Work
+from migrator.engine.tools import Tools
+from migrator.engine.unanswered import FOLDER_GONE, GIVE_UPS, Unanswered, outage
+from migrator.errors import InDoubt, JobError, MigratorError, RunError, Transient, UserError
+from migrator.interfaces import Target
+from migrator.model import Folder, Outcome, State
+
+log = logging.getLogger(__name__)
+
+
+class Uploaders:
+    """Started as there is work for them, at most `most` of them."""
+
+    def __init__(self, belt: Belt, unanswered: Unanswered, tools: Tools, most: int) -> None:
+        self._belt = belt
+        self._unanswered = unanswered
+        self._tools = tools
+        self._ledger = tools.ledger
+        self._settings = tools.settings
+        self._most = most
+        self._workers: list[pool.Worker] = []
+
+    def wanted(self, waiting: int) -> None:
+        """So many parcels wait. Called by the reader alone."""
+        while len(self._workers) < min(waiting, self._most):
+            number = len(self._workers) + 1
+            self._workers.append(pool.start(f"upload-{self._belt.job.id}-{number}", self._upload))
+
+    def join(self) -> bool:
+        """Wait until all have ended, which they do when the belt is closed. False: left after a second request to stop."""
+        for worker in self._workers:
+            while not worker.join(0.5):
+                if self._tools.stop.now:
+                    return False
+            if worker.error is not None:
+                self._belt.fail(worker.error)
+        return True
+
+    def _upload(self) -> None:
+        """One uploader: a handle of its own, parcels until there are no more."""
+        try:
+            target = self._tools.open_target(self._belt.job)
+            try:
+                most = target.traits.store_items
+                while parcels := self._next(most, wait=False) or self._next(most):
+                    self._store(target, parcels)
+            finally:
+                lull.now()
+                target.close()
+        except BaseException as error:  # noqa: BLE001 - an uploader's error is the mailbox's
+            self._belt.fail(error)
+
+    def _next(self, most: int, *, wait: bool = True) -> list[Parcel]:
+        """The next parcels of one folder, or none when there will be no more. Not waiting: none when there are none now."""
+        if wait:
+            lull.now()
+        with self._belt.lock:
+            while True:
+                if self._belt.halting():
+                    return []
+                if self._belt.queue and self._belt.queue[0].target_id not in self._belt.barred:
+                    break
+                if not wait:
+                    return []
+                if self._belt.closed and not self._belt.queue and not self._belt.busy:
+                    self._belt.filled.notify_all()
+                    return []
+                self._belt.filled.wait()
+            first = self._belt.queue.popleft()
+            parcels = [first]
+            octets = first.octets
+            while len(parcels) < most and self._belt.queue and self._belt.queue[0].work is first.work:
+                octets += self._belt.queue[0].octets
+                if octets > self._settings.batch_octets:
+                    break
+                parcels.append(self._belt.queue.popleft())
+            self._belt.inflight[first.target_id] += 1
+            self._belt.busy += 1
+            if self._belt.reader_waits and len(self._belt.queue) < LOW_ITEMS:
+                self._belt.room.notify_all()
+            return parcels
+
+    def _store(self, target: Target, parcels: list[Parcel]) -> None:
+        work = parcels[0].work
+        folder = work.target
+        assert folder is not None
+        try:
+            for parcel in parcels:
+                if not parcel.ticket.done():
+                    lull.now()
+                parcel.ticket.wait()
+            answers = self._ask(target, folder, parcels)
+        except BaseException:
+            for parcel in parcels:
+                self._belt.release(parcel)
+            with self._belt.lock:
+                self._leave(work, folder, [], [])
+            raise
+        if all(answer.state is State.COPIED for answer in answers):
+            # Book-keeping waits until the next request has left: until then a connection stands idle.
+            lull.later(lambda: self._note(work, folder, parcels, answers))
+            return
+        lull.now()
+        if self._told(work, folder, parcels, answers):
+            try:
+                self._unanswered.settle(target, folder)
+            finally:
+                with self._belt.lock:
+                    self._belt.barred.discard(folder.id)
+                    self._belt.busy -= 1
+                    self._belt.filled.notify_all()
+
+    def _note(
+        self, work: Work, folder: Folder, parcels: Sequence[Parcel], answers: Sequence[Outcome]
+    ) -> None:
+        try:
+            self._told(work, folder, parcels, answers)
+        except BaseException as error:  # noqa: BLE001 - nobody else is there to take it
+            self._belt.fail(error)
+
+    def _told(
+        self, work: Work, folder: Folder, parcels: Sequence[Parcel], answers: Sequence[Outcome]
+    ) -> bool:
+        """The target has answered: settle that. Returns whether this thread is to look for what is in doubt."""
+        settled: list[Parcel] = []
+        doubtful: list[Parcel] = []
+        try:
+            self._sort_out(work, parcels, answers, settled, doubtful)
+        except BaseException:
+            for parcel in parcels:
+                self._belt.release(parcel)
+            settled.clear()  # whatever the ledger has not taken is "sending" there: the next start looks
+            doubtful.clear()
+            raise
+        finally:
+            with self._belt.lock:
+                looking = self._leave(work, folder, settled, doubtful)
+        return looking
+
+    def _sort_out(
+        self,
+        work: Work,
+        parcels: Sequence[Parcel],
+        answers: Sequence[Outcome],
+        settled: list[Parcel],
+        doubtful: list[Parcel],
+    ) -> None:
+        """Settle what has an outcome, note what is in doubt, make due again what surely did not leave."""
+        outcomes: list[Outcome] = []
+        unsent: list[Parcel] = []
+        for parcel, outcome in zip(parcels, answers, strict=True):
+            error = outcome.error
+            if outcome.state is not State.FAILED:
+                self._unanswered.give_ups = 0
+            elif isinstance(error, InDoubt):
+                doubtful.append(parcel)
+                continue
+            elif isinstance(error, JobError | RunError | UserError):
+                unsent.append(parcel)
+                self._belt.fail(error)
+                continue
+            elif isinstance(error, Transient):
+                if self._belt.halting():
+                    unsent.append(parcel)
+                    continue
+                self._unanswered.give_ups += 1
+                if self._unanswered.give_ups >= GIVE_UPS:
+                    self._belt.fail(outage("target", error))
+            settled.append(parcel)
+            if parcel.item.notes and outcome.state is State.COPIED:
+                outcome = replace(outcome, notes=(*parcel.item.notes, *outcome.notes))
+            outcomes.append(outcome)
+        for parcel in settled:
+            self._belt.release(parcel)
+        if outcomes:
+            self._belt.settle(work, outcomes)
+        if unsent:
+            for parcel in unsent:
+                self._belt.release(parcel)
+            self._belt.incomplete = True
+            self._belt.unsent(unsent)
+            if isinstance(self._belt.error, JobError) and self._belt.error.code == FOLDER_GONE:
+                self._ledger.set_target(self._belt.lease, work.folder.id, None)  # made anew by the next run
+
+    def _leave(
+        self, work: Work, folder: Folder, settled: Sequence[Parcel], doubtful: Sequence[Parcel]
+    ) -> bool:
+        """Count off what is settled; returns whether this thread is to look for what is in doubt. Under the lock."""
+        self._belt.inflight[folder.id] -= 1
+        looking = False
+        if doubtful:
+            self._belt.doubtful[folder.id].extend(doubtful)
+            if folder.id not in self._belt.barred:
+                self._belt.barred.add(folder.id)
+                looking = True
+        if not looking:
+            self._belt.busy -= 1
+        if self._belt.barred or (self._belt.closed and not self._belt.queue):
+            self._belt.filled.notify_all()
+        by_page: dict[int, tuple[PageState, list[str]]] = {}
+        for parcel in settled:
+            by_page.setdefault(id(parcel.page), (parcel.page, []))[1].append(parcel.item.ref.id)
+        for page, ids in by_page.values():
+            self._belt.count_off(work, page, ids)
+        return looking
+
+    def _ask(self, target: Target, folder: Folder, parcels: Sequence[Parcel]) -> list[Outcome]:
+        """Store; every way in which the call itself can fail becomes an outcome of each item."""
+        items = [parcel.item for parcel in parcels]
+        error: Exception
+        try:
+            if any(parcel.replaces for parcel in parcels):
+                outcomes = target.store(folder, items, [parcel.replaces for parcel in parcels])
+            else:
+                outcomes = target.store(folder, items)
+            if len(outcomes) == len(items):
+                return outcomes
+            error = InDoubt("the target answered for another number of items than sent")
+        except MigratorError as raised:
+            error = raised
+        except Exception as raised:  # a defect must not lose an item that may be stored
+            log.exception("job %s: store failed", self._belt.job.id)
+            error = InDoubt(f"unexpected {type(raised).__name__}", code="unexpected")
+        return [Outcome(item.ref, State.FAILED, error=error) for item in items]
