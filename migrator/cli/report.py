@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 from migrator.cli.options import Option, Project
 
 if TYPE_CHECKING:
+    from migrator.ledger import Ledger
+    from migrator.report.parts import Part
     from migrator.report.summary import Summary
 
 
@@ -51,13 +53,15 @@ def command(
     """
     if customer or template_export is not None:
         return _customer(project, to, as_, template_export)
+    from concurrent.futures import ThreadPoolExecutor
+
     from migrator.cli.loading import open_ledger
     from migrator.cli.signing import signing_key, write_proof
     from migrator.plan.project import load_project
     from migrator.report.csv import to_csv
     from migrator.report.html import to_html
     from migrator.report.json import to_json
-    from migrator.report.parts import Part, write_parts
+    from migrator.report.parts import Part
     from migrator.report.summary import summarise
     from migrator.report.text import balance_words, to_text
 
@@ -75,8 +79,12 @@ def command(
             }
             print(forms[as_](), end="")
             return 0
-        with _writing(where):
-            single = write_parts(ledger, where, items=items)
+        # One thread waits for the disk, from which items are picked here and there, while the other draws.
+        with ThreadPoolExecutor(1) as beside:
+            listed = beside.submit(_parts, ledger, where, items)
+            book = _workbook(summary, where)
+            texts = {"report.txt": to_text(summary, folders=folders), "report.csv": to_csv(summary)}
+            single = listed.result()
     parts = (
         Part(
             "report.csv", "folders", sum(len(one.folders) or 1 for one in summary.mailboxes), "Every folder"
@@ -86,13 +94,10 @@ def command(
         *single,
     )
     # The page last: what it names is there.
-    texts = {
-        "report.txt": to_text(summary, folders=folders),
-        "report.csv": to_csv(summary),
+    texts |= {
         "report.json": to_json(summary, parts=parts) + "\n",
         "report.html": to_html(summary, parts),
     }
-    book = _workbook(summary, where)
     for path in [*write_files(where, texts), book, *(where / part.name for part in single)]:
         print(path)
     if key is not None:
@@ -121,6 +126,13 @@ def _customer(project: Path, to: Path | None, as_: Page | None, template: Path |
     else:
         print(put_page(to or loaded.folder / "report" / "customer", text))
     return 0
+
+
+def _parts(ledger: Ledger, where: Path, items: bool) -> list[Part]:
+    from migrator.report.parts import write_parts
+
+    with _writing(where):
+        return write_parts(ledger, where, items=items)
 
 
 def _workbook(summary: Summary, where: Path) -> Path:
