@@ -393,7 +393,16 @@ def test_a_newer_format_is_told_as_such(place: Path, small: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "ed25519:", "ed25519:" + "A" * 42, "ed25519:" + "A" * 42 + "B", WORD + "x", "rsa:" + WORD]
+    "text",
+    ["", "ed25519:", "ed25519:" + "A" * 42, "ed25519:" + "A" * 42 + "B", WORD + "x", "rsa:" + WORD],
+    ids=[
+        "nothing",
+        "no key",
+        "too short",
+        "bits left over",
+        "too long",
+        "another kind",
+    ],  # the key is new every time
 )
 def test_what_is_no_public_key(text: str, tmp_path: Path) -> None:
     with pytest.raises(UserError):
