@@ -410,3 +410,14 @@ def test_it_looks_right(chromium: Chromium, tmp_path: Path, width: int, dark: bo
         assert shown.quiet, shown.misdeeds
         assert shown.overflow == 0
         assert shown.axe() == []
+
+
+def test_it_prints_dark_on_white(chromium: Chromium, tmp_path: Path) -> None:  # noqa: F811
+    path = tmp_path / "index.html"
+    path.write_text(to_customer_html(summary(*ALL), Look()), encoding="utf-8")
+    with chromium.open(path, width=720, dark=True, paper=True) as shown:
+        colours = shown.page.evaluate(
+            "['body', 'h1', '.card', 'dd'].map(s => getComputedStyle(document.querySelector(s)).color)"
+        )
+        assert set(colours) == {"rgb(27, 36, 48)"}
+        assert shown.axe() == []
