@@ -31,18 +31,22 @@ def bare_message_id(message_id: str) -> str:
 
 def fingerprint(ref: ItemRef) -> Fingerprint:
     """The ref's fingerprint, or `NONE` when listing told too little."""
-    message_id = bare_message_id(ref.message_id) if ref.message_id else ""
-    if message_id:
-        text = f"id\0{_family(ref)}\0{message_id}"
-    elif ref.subject and (ref.sent or ref.received):
-        text = f"dates\0{_family(ref)}\0{ref.subject}\0{_second(ref.sent)}\0{_second(ref.received)}"
+    family = f"{ref.kind.value}+" if ref.associated else ref.kind.value
+    return fingerprint_of(family, ref.message_id, ref.subject, ref.sent, ref.received)
+
+
+def fingerprint_of(
+    family: str, message_id: str, subject: str, sent: datetime | None, received: datetime | None
+) -> Fingerprint:
+    """As `fingerprint`, for who makes many refs: each is then made once. family: the kind's word, with "+" for associated ones."""
+    bare = bare_message_id(message_id) if message_id else ""
+    if bare:
+        text = f"id\0{family}\0{bare}"
+    elif subject and (sent or received):
+        text = f"dates\0{family}\0{subject}\0{_second(sent)}\0{_second(received)}"
     else:
         return NONE
     return Fingerprint(blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest())
-
-
-def _family(ref: ItemRef) -> str:
-    return f"{ref.kind.value}+" if ref.associated else ref.kind.value
 
 
 def _second(moment: datetime | None) -> str:

@@ -48,6 +48,7 @@ from migrator.adapters.imap.grammar import (
 from migrator.adapters.imap.names import VIEWS, Naming, role_of, usual_role
 from migrator.adapters.imap.wire import Selected, Tagged, Wire, status_codes
 from migrator.errors import CheckpointLost
+from migrator.formats.fingerprint import fingerprint_of
 from migrator.model import Checkpoint, Flag, Folder, FolderPath, ItemRef, Kind, Page, Role
 
 SCHEME = "imap-uid/1"
@@ -535,6 +536,7 @@ class Listing:
             subject,
             Flag.SEEN in marks.flags,
             Flag.DRAFT in marks.flags,
+            fingerprint=fingerprint_of("mail", message_id, subject, sent, received),
         )
 
     # ---- deltas
