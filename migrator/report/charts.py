@@ -11,6 +11,8 @@ from migrator.report.timeline import TITLES, Timeline
 from migrator.report.words import octets
 
 WIDTH, HEIGHT, LEFT, TOP, LANE = 960, 200, 84, 14, 18
+LETTER = 7.0
+"""Width of a letter of the labels, of a generous font."""
 FATES = ("copied", "present", "skipped", "failed", "open")
 
 
@@ -83,14 +85,17 @@ def throughput(line: Timeline) -> Throughput | None:
             gaps.append(round(x, 1))
     every = max(1, round(len(line.spans) * 96 / (step * len(line.spans))))
     form = "%H:%M:%S" if line.span_s < 60 else "%H:%M" if line.span_s < 86_400 else "%Y-%m-%d"
-    day = ""
+    day, free = "", 0.0
     for n in range(0, len(line.spans), every):
         when = datetime.fromtimestamp(line.spans[n].at, UTC)
         words = when.strftime(form)
         if line.span_s < 86_400 and when.strftime("%m-%d") != day:
-            day = when.strftime("%m-%d")
-            words = f"{day} {words}"
-        times.append(Label(round(LEFT + n * step, 1), bottom + 17, words))
+            words = f"{when:%m-%d} {words}"
+        x = LEFT + n * step
+        end = x + len(words) * LETTER
+        if x >= free and end <= WIDTH:
+            day, free = when.strftime("%m-%d"), end + LETTER
+            times.append(Label(round(x, 1), bottom + 17, words))
     lanes: list[Lane] = []
     for kind, title in TITLES.items():
         if not line.waits.get(kind):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 import re
 import zipfile
@@ -19,7 +20,7 @@ from migrator.ledger import Ledger
 from migrator.ledger.records import Incident, RunRow, Sample
 from migrator.model import Outcome, SkipReason, State
 from migrator.report import schema
-from migrator.report.charts import fates, throughput
+from migrator.report.charts import Label, fates, throughput
 from migrator.report.html import FOLDERS_SHOWN, shown_folders, to_html
 from migrator.report.json import to_json
 from migrator.report.parts import COLUMNS, write_parts
@@ -180,6 +181,8 @@ def test_a_picture_stays_in_its_frame(windows: list[tuple[int, int]], sizes: lis
     samples = [Sample(0, at // 10 * 10, 1, size) for at, size in sizes]
     chart = throughput(timeline(runs, samples, [], now=2e7))
     assert chart is not None
+    for label, after in itertools.pairwise((*chart.times, Label(chart.width + 7, 0, ""))):
+        assert label.x + 7 * len(label.words) <= after.x  # no label runs into the next, or out of the picture
     for bar in chart.bars:
         assert chart.left <= bar.x and bar.x + bar.width <= chart.width
         assert bar.y >= 0 and bar.y + bar.height <= chart.bottom + 0.2
