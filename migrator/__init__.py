@@ -1,7 +1,7 @@
 """migrator: bulk mailbox migration from hosted Exchange to Microsoft 365.
 
     cli/            what a person types and sees; takes no decision
-    assembly.py     the one room that knows concrete classes: opens adapters, stacks wrappers, hands them to the engine
+    assembly/       the one room that knows concrete classes: opens adapters, stacks wrappers, hands them to the engine
     engine/         how a mailbox travels; knows interfaces, never a protocol
     adapters/       one room per system: ews/ graph/ memory.py; registry.py imports them when asked for
     wrappers/       behaviour put round any Source or Target: retry, throttle, trace, dry run

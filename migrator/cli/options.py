@@ -72,7 +72,9 @@ NewestFirst = Annotated[
 ]
 Deadline = Annotated[
     str | None,
-    Option("--deadline", metavar="WHEN", help="Tell when it will not be done by then: 'Mon 06:00'.", hidden=True),
+    Option(
+        "--deadline", metavar="WHEN", help="Tell when it will not be done by then: 'Mon 06:00'.", hidden=True
+    ),
 ]
 AllowHidden = Annotated[list[str], Option("--allow", metavar="NAME", help="As for plan.", hidden=True)]
 PasswordsHidden = Annotated[bool, Option("--passwords-in-csv", help="As for plan.", hidden=True)]

@@ -182,7 +182,9 @@ def test_plain_lines_and_quiet_and_json_lines() -> None:
                 assert all(json.loads(line) for line in lines)
 
 
-def test_the_log(tmp_path: Path) -> None:
+def test_the_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Not into pytest's own log: what it shows of a test must be good UTF-8.
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
     with logging_to(tmp_path):
         for text in CORPUS:
             logging.getLogger("hostile").warning("mailbox %s", text)
