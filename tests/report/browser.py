@@ -180,9 +180,10 @@ def find_chromium() -> str | None:
     return named or next((found for found in map(shutil.which, _NAMES) if found), None)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Chromium]:
-    """A headless Chromium, or a skip."""
+    """A headless Chromium, or a skip. It ends with its module: Playwright keeps an event loop running in this thread, beside
+    which no other test could have one."""
     driver = pytest.importorskip("playwright.sync_api", reason="no Playwright (extra `browser`)")
     program = find_chromium()
     if program is None:
