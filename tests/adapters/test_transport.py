@@ -512,8 +512,20 @@ def test_a_certificate_for_another_name_is_refused(authority, tmp_path):
 
 
 def test_tls_to_a_server_that_speaks_none(transport):
-    with ScriptServer([ok()]) as server, pytest.raises(TlsFailure):
-        transport.request("GET", server.url.replace("http:", "https:"))
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def greet() -> None:
+            conn, _ = listener.accept()
+            with conn:
+                conn.recv(1)
+                conn.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+                conn.recv(1 << 16)
+
+        server = threading.Thread(target=greet)
+        server.start()
+        with pytest.raises(TlsFailure):
+            transport.request("GET", f"https://127.0.0.1:{listener.getsockname()[1]}/")
+        server.join()
 
 
 def test_a_missing_authority_file_is_named(tmp_path):

@@ -93,7 +93,7 @@ def test_streams_that_are_taken_arrive_octet_for_octet(play: Rehearsal) -> None:
     report = play("report", "--as", "text").output
     assert "by stream: the source's own item stream" in report
     assert "with 90 % confidence, fewer than 20 % of the items" in " ".join(report.split())
-    assert "Compared property by property" in play("report", "--as", "html").output
+    assert "compared property by property" in play("report", "--as", "html").output
     assert told(play, "report", "--as", "json")["fidelity"]
 
 
