@@ -607,6 +607,41 @@ def test_a_session_that_ended_is_renewed_and_nothing_is_doubled(rooms: Open, ite
     assert len(listed(target, folder)[0]) == 2
 
 
+def large_item() -> Item:
+    return item_of(replace(mails(1)[0], body="It is long. " * 200_000))
+
+
+@pytest.mark.parametrize("ends", ["access", "import", "both"])
+def test_what_ends_while_a_large_item_is_on_its_way(rooms: Open, item: Item, ends: str) -> None:
+    """The whole body has arrived when it happens. The import URL carries a token of its own, so the end of the access token
+    does not concern the upload under way, only the next call; the end of the session is a 401 behind the body, which stores
+    nothing and is sent again by a new session."""
+    fault = "expire_tokens" if ends == "access" else "expire_sessions"
+    room = rooms(faults=[{"fault": fault, "operation": "importItem", "nth": 1}])
+    if ends == "both":
+        expire = room.world.tokens.expire
+        room.world.tokens.expire = lambda kind, box="": expire("access") + expire(kind, box)  # type: ignore[method-assign]
+    target = room.target()
+    folder = stored_folder(target)
+    mark = target.mark(folder)
+    large = large_item()
+    (outcome,) = target.store(folder, [large])
+    assert outcome.state is State.COPIED
+    imports = list(room.world.journal.select(operation="importItem"))
+    assert [entry.status for entry in imports] == ([200] if ends == "access" else [401, 200])
+    assert all(entry.octets_in > large.content.size for entry in imports)
+    sessions = list(room.world.journal.select(operation="createImportSession"))
+    assert sum(entry.status < 300 for entry in sessions) == (1 if ends == "access" else 2)
+    assert len(room.tokens.renewed) == (1 if ends == "both" else 0)
+    # It goes on: the next item, and the listing, which shows each of them once.
+    (after,) = target.store(folder, [item])
+    assert after.state is State.COPIED
+    refs, _ = listed(target, folder, mark)
+    assert sorted(ref.id for ref in refs) == sorted([outcome.target_id, after.target_id])
+    assert len(room.tokens.renewed) == (0 if ends == "import" else 1)
+    assert len(list(room.world.journal.select(operation="importItem", status=200))) == 2
+
+
 def test_a_session_is_renewed_before_its_end(rooms: Open, item: Item) -> None:
     room = rooms(knobs={"session_lifetime_s": 300.0})
     target = room.target()
