@@ -60,11 +60,14 @@ def tell(error: MigratorError) -> Exit:
 
 
 def complain(text: str, *, name: bool = True) -> None:
-    """A line on stderr, without secrets and with nothing that a terminal would obey."""
+    """A line on stderr, without secrets and with nothing that a terminal would obey.
+
+    Words of servers and files stand in it: further lines of theirs are marked, so that none passes for one of ours.
+    """
     from migrator.auth.redact import redact
     from migrator.report.safe import safe_text
 
-    shown = "\n".join(safe_text(line) for line in redact(text).split("\n"))
+    shown = "\n  | ".join(safe_text(line) for line in redact(text).split("\n"))
     print(f"migrator: {shown}" if name else shown, file=sys.stderr)
 
 

@@ -67,6 +67,7 @@ def command(
 
 
 def to_json(found: Sequence[Undone], really: bool) -> str:
+    """ASCII only, so that no terminal is moved by what stands in it."""
     import json
 
     rows = [
@@ -87,7 +88,7 @@ def to_json(found: Sequence[Undone], really: bool) -> str:
         }
         for one in found
     ]
-    return json.dumps({"really": really, "mailboxes": rows}, ensure_ascii=False, indent=2)
+    return json.dumps({"really": really, "mailboxes": rows}, indent=2)
 
 
 def as_text(found: Sequence[Undone], really: bool, limit: int) -> None:

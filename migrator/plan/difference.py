@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 
 from migrator.model import FolderPath, Job, SkipReason
 from migrator.plan.folders import FolderRules, path_text
-from migrator.plan.planfile import PlanFile, PlannedMailbox
+from migrator.plan.planfile import PlanFile, PlannedMailbox, cleaned, cleaned_path
 from migrator.settings import RunSettings
 
 NOT_COMPARED = frozenset({"dry_run", "retry_failed"})
@@ -127,12 +127,13 @@ def source_changed(mailbox: PlannedMailbox, glance: Glance) -> Iterator[Change]:
     if mailbox.error and not mailbox.folders:
         yield change("folders", "could not be looked at when the plan was made, and can be now")
         return
-    if mailbox.source_identity and glance.identity != mailbox.source_identity:
+    if mailbox.source_identity and cleaned(glance.identity) != mailbox.source_identity:
         yield change("identity", "behind this address is another mailbox than when the plan was made")
     then = {
         folder.path: folder for folder in mailbox.folders if folder.left_out is not SkipReason.SEARCH_FOLDER
     }
-    now = {folder.path: folder for folder in glance.folders}
+    # As the plan writes names down: a server's lone surrogate has no place in a file.
+    now = {cleaned_path(folder.path): folder for folder in glance.folders}
     new = [path for path in now if path not in then]
     gone = [path for path in then if path not in now]
     if new and not mailbox.error:

@@ -71,3 +71,13 @@ def test_it_prints_what_is_folded_up(chromium: Chromium, page: Path) -> None:  #
         assert item.bounding_box()["height"] > 10
         assert not shown.page.locator("nav").is_visible()
         assert shown.page.pdf(prefer_css_page_size=True).startswith(b"%PDF")
+
+
+def test_it_prints_dark_on_white(chromium: Chromium, page: Path) -> None:  # noqa: F811
+    with chromium.open(page, width=720, dark=True, paper=True) as shown:
+        colours = shown.page.evaluate(
+            "['body', 'h1', 'td', 'summary'].map(s => getComputedStyle(document.querySelector(s)).color)"
+        )
+        assert "rgb(231, 235, 240)" not in colours
+        assert colours[:2] == ["rgb(27, 36, 48)"] * 2
+        assert shown.axe() == []
