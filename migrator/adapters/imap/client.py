@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeVar
 
 from migrator.adapters.imap import faults
@@ -13,7 +14,7 @@ from migrator.adapters.imap.names import Naming
 from migrator.adapters.imap.signin import SCOPE, TOKENS, Account, Door, parse_url
 from migrator.adapters.imap.wire import Lost, Wire
 from migrator.errors import UserError
-from migrator.interfaces import Context, Source, Target
+from migrator.interfaces import Context, Emit, Source, Target
 from migrator.model import Folder, Mailbox
 from migrator.settings import Endpoint
 
@@ -38,6 +39,10 @@ class Shared:
     folders: dict[str, Folder] | None = None  # by id, when they were listed as a target
     making: threading.RLock = field(default_factory=threading.RLock)
     permanent: dict[str, frozenset[bytes]] = field(default_factory=dict)  # by folder id
+    append_most: dict[str, int | None] = field(
+        default_factory=dict
+    )  # largest message by folder id; None: no limit
+    alerts: set[str] = field(default_factory=set)  # told already
     product: str = ""
 
 
@@ -185,6 +190,10 @@ class Handle:
                 break
             wire.close()
         wire.used_at = now
+        # Nothing of this handle: a cycle would keep the socket of one that was forgotten open.
+        wire.on_alert = partial(_alert, self.shared, self.client.context.emit)
+        while wire.alerts:
+            wire.on_alert(wire.alerts.pop(0))
         self._wire = wire
         return wire
 
@@ -219,3 +228,15 @@ class Handle:
                 self.shared.idle.append(wire)
         if not keep:
             wire.close()
+
+
+def _alert(shared: Shared, emit: Emit, text: bytes) -> None:
+    """A person is to see it (RFC 3501 7.1): once, however many connections say it."""
+    from migrator.events import Notice
+
+    words = faults.safe(text)
+    with shared.lock:
+        if words in shared.alerts or len(shared.alerts) >= 100:
+            return
+        shared.alerts.add(words)
+    emit(Notice("warning", f"{shared.account.user}: the server says: {words}"))

@@ -47,7 +47,7 @@ from migrator.adapters.imap.grammar import (
 )
 from migrator.adapters.imap.names import VIEWS, Naming, role_of, usual_role
 from migrator.adapters.imap.wire import Selected, Tagged, Wire, status_codes
-from migrator.errors import CheckpointLost
+from migrator.errors import CheckpointLost, Throttled
 from migrator.formats.fingerprint import fingerprint_of
 from migrator.model import Checkpoint, Flag, Folder, FolderPath, ItemRef, Kind, Page, Role
 
@@ -222,9 +222,9 @@ class Listing:
         command = b'LIST "" "*"'
         if returns:
             command += b" RETURN (" + b" ".join(returns) + b")"
-        elif wire.has(b"XLIST") and not wire.has(b"SPECIAL-USE"):
-            command = b'XLIST "" "*"'
         tags = [wire.begin(command)]
+        if wire.has(b"XLIST") and not wire.has(b"SPECIAL-USE"):
+            tags.append(wire.begin(b'XLIST "" "*"'))  # for the roles; where it is refused, usual names tell
         if not extended:
             tags.append(wire.begin(b'LSUB "" "*"'))
         wire.flush()
@@ -238,11 +238,12 @@ class Listing:
             line = pieces[0]
             assert isinstance(line, bytes)
             head = line[:9].upper()
-            if head.startswith((b"* LIST ", b"* XLIST ")):
-                attributes, _, name, *_ = values(pieces, line.index(b"LIST ") + 5)
-                listed.setdefault(decode_name(text_of(name), utf8=wire.utf8), set()).update(
-                    text_of(word).upper() for word in attributes
-                )
+            if head.startswith((b"* LIST ", b"* XLIST ")):  # in any case of letters
+                attributes, _, name, *_ = values(pieces, head.index(b"LIST ") + 5)
+                words = {text_of(word).upper() for word in attributes}
+                # XLIST calls the Inbox by its name in the user's language; to SELECT it is INBOX as ever.
+                decoded = "INBOX" if b"\\INBOX" in words else decode_name(text_of(name), utf8=wire.utf8)
+                listed.setdefault(decoded, set()).update(words)
             elif head.startswith(b"* LSUB "):
                 attributes, _, name, *_ = values(pieces, 7)
                 if b"\\NOSELECT" not in {text_of(word).upper() for word in attributes}:
@@ -369,7 +370,7 @@ class Listing:
         if not said.ok:
             wire.finish(*tags)
         there = self.selected(wire, folder.id, said, untagged)
-        refs = self._refs(wire, folder, there, tags)
+        refs = self._refs(wire, folder, there, tags, [b"1:*"])
         return self._last_page(wire, folder, there, refs, 0, there.modseq)
 
     def _leave(self, wire: Wire) -> None:
@@ -465,7 +466,7 @@ class Listing:
         """Refs of these UIDs, ascending; those at or below `above` or over `most` are left out."""
         tags = self._ask_refs(wire, folder, wanted)
         wire.flush()
-        return self._refs(wire, folder, there, tags, above, most)
+        return self._refs(wire, folder, there, tags, wanted, above, most)
 
     def _ask_refs(self, wire: Wire, folder: Folder, wanted: Sequence[bytes]) -> list[bytes]:
         asked = LISTED[:-1] + b" X-GM-LABELS)" if folder.id in self._all_mail else LISTED
@@ -477,6 +478,7 @@ class Listing:
         folder: Folder,
         there: Selected,
         tags: Sequence[bytes],
+        wanted: Sequence[bytes],
         above: int = 0,
         most: int = 1 << 62,
     ) -> list[ItemRef]:
@@ -497,9 +499,44 @@ class Listing:
                     refs[uid] = ref
         said = [wire.done.pop(tag) for tag in tags]
         bad = next((one for one in said if not one.ok), None)
-        if bad is not None and not refs:
-            raise faults.about_folder(bad, self._handle.who, folder.id)
+        if bad is not None:
+            error = faults.about_folder(bad, self._handle.who, folder.id)
+            if isinstance(error, Throttled) or bad.code in (b"UNAVAILABLE", b"INUSE"):
+                raise error
+            if not everything:  # of Gmail's, what did not come could be in another folder, too
+                self._one_by_one_listed(wire, folder, there, wanted, refs, above, most)
+            if not refs:
+                raise error
         return [refs[uid] for uid in sorted(refs)]
+
+    def _one_by_one_listed(
+        self,
+        wire: Wire,
+        folder: Folder,
+        there: Selected,
+        wanted: Sequence[bytes],
+        refs: dict[int, ItemRef],
+        above: int,
+        most: int,
+    ) -> None:
+        """A listing that ended with NO told of some only: the others are asked for by themselves, into `refs`.
+
+        What cannot be listed even so is there all the same: a ref that says nothing but its UID, so that it is not forgotten.
+        """
+        found = sorted({uid for each in wanted for uid in self._search(wire, each)})
+        left = [uid for uid in found if above < uid <= most and uid not in refs]
+        for start in range(0, len(left), 200):
+            asked = {wire.begin(b"UID FETCH %d " % uid, LISTED): uid for uid in left[start : start + 200]}
+            wire.flush()
+            said, untagged = wire.finish(*asked)
+            for pieces in untagged:
+                ref = self.ref_of(pieces, folder.id, folder.path, there.uidvalidity)
+                if ref is not None and _uid(ref) in asked.values():
+                    refs[_uid(ref)] = ref
+            for answer, uid in zip(said, asked.values(), strict=True):
+                if not answer.ok and answer.code not in (b"EXPUNGEISSUED", b"NONEXISTENT"):
+                    name = item_id(folder.id, there.uidvalidity, uid)
+                    refs.setdefault(uid, ItemRef(name, folder.path, Kind.MAIL, "unlisted"))
 
     @staticmethod
     def ref_of(pieces: Sequence[Piece], folder_id: str, path: FolderPath, uidvalidity: int) -> ItemRef | None:
@@ -620,7 +657,8 @@ class Listing:
         if last and there.exists:
             said, untagged = wire.ask(b"UID FETCH 1:%d (UID FLAGS)" % last)
             if not said.ok:
-                raise Garbled("a listing of flags was refused")
+                # Some did not come, which are not gone for that: a search tells.
+                versions = dict.fromkeys(Listing._search(wire, b"1:%d" % last), "unlisted")
             for pieces in untagged:
                 data = fetched(pieces)
                 if data is not None and b"UID" in data and data.get(b"FLAGS") is not None:

@@ -245,15 +245,22 @@ class Door:
             self._enable(wire)
         except Lost as e:
             raise faults.lost(e, who) from None
+        for word in ("OK", "NO", "BAD"):
+            for said in imap.untagged_responses.get(word) or []:
+                if isinstance(said, bytes) and said[:7].upper() == b"[ALERT]":
+                    wire.alerts.append(said[7:].strip())
+        wire.errors = 0  # from here on they count for what is asked of the mailbox
         return wire
 
     def _enable(self, wire: Wire) -> None:
         """What is asked for here need not be waited for: the answers come before those to the next command."""
-        wanted = [word for word in (b"QRESYNC",) if wire.has(word)]
-        if wire.has(b"UTF8=ONLY"):
+        wanted = [word for word in (b"QRESYNC",) if wire.has(word) and wire.has(b"ENABLE")]
+        if wire.has(
+            b"UTF8=ONLY"
+        ):  # it takes nothing else, and has ENABLE whether it says so or not (RFC 6855 3, 6)
             wanted.append(b"UTF8=ACCEPT")
             wire.utf8 = True
-        if wanted and wire.has(b"ENABLE"):
+        if wanted:
             wire.begin(b"ENABLE " + b" ".join(wanted))
         if wire.has(b"ID"):
             wire.begin(b'ID ("name" "migrator")')

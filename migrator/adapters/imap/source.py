@@ -166,7 +166,7 @@ class ImapReader(Listing):
             try:
                 self._export_group(folder_id, uidvalidity, refs, members, results)
             except (Transient, JobError) as e:
-                if not any(isinstance(result, Item) for result in results.values()):
+                if not results:
                     raise
                 error_of: MigratorError = e
                 for number, _ in members:
@@ -228,6 +228,7 @@ class ImapReader(Listing):
         for number, uid in members:
             ref = refs[number]
             while number not in results:
+                wire: Wire | None = None
                 try:
                     wire = self._box.wire()
                     self._settle(wire)
@@ -239,7 +240,9 @@ class ImapReader(Listing):
                 except Lost as e:
                     self._forget()
                     self._box.drop()
-                    self._losses[ref.id] = self._losses.get(ref.id, 0) + 1
+                    # Servers drop who made so many errors, too: then it was not this item's doing.
+                    blame = wire is None or not wire.errors
+                    self._losses[ref.id] = self._losses.get(ref.id, 0) + blame
                     if self._losses[ref.id] < 3:
                         raise faults.lost(e, self._shared.account.user) from None
                     error = ItemError(

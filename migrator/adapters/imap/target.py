@@ -8,7 +8,10 @@ Facts this module rests on:
 - a flag that is not among PERMANENTFLAGS is lost, or makes the server refuse the message (RFC 3501 7.1)
 - Exchange shows \\Flagged only when it is set by STORE, shows $MDNSent as a category, and closes the connection after about ten
   errors (imapsync's FAQ.Exchange, FAQ.Flags)
-- APPENDLIMIT announces the largest message (RFC 7889)
+- APPENDLIMIT=n announces the largest message for all folders; without a number, STATUS tells each folder's, or NIL (RFC 7889 2, 3)
+- where UTF8=ACCEPT is enabled, a message with 8-bit letters in its head goes as UTF8 (~{n}…) (RFC 6855 4); such a literal can go
+  without waiting only where BINARY is, too (RFC 4466 6, literal8)
+- nothing of an APPEND is stored before the end of its line came
 - GETQUOTAROOT tells usage and limit in units of 1024 octets, to whom QUOTA is announced (RFC 9208 4.2, 5.1)
 """
 
@@ -25,8 +28,10 @@ from migrator.adapters.imap.grammar import (
     expand,
     format_date,
     number_of,
+    pairs,
     sets,
     text_of,
+    values,
 )
 from migrator.adapters.imap.listing import (
     Status,
@@ -98,6 +103,18 @@ class _Ready:
     flags: list[bytes]
     late: list[bytes]  # set by STORE afterwards
     notes: tuple[str, ...]
+    utf8: bool = False
+
+    def announced(self, waits: bool) -> bytes:
+        """All that stands before the octets."""
+        plus = b"" if waits else b"+"
+        if self.utf8:
+            return b"%s UTF8 (~{%d%s}\r\n" % (self.head, self.size, plus)
+        return b"%s {%d%s}\r\n" % (self.head, self.size, plus)
+
+    @property
+    def after(self) -> bytes:
+        return b")" if self.utf8 else b""
 
     @property
     def head(self) -> bytes:
@@ -113,6 +130,10 @@ def storage_of(pieces: Sequence[object]) -> tuple[int, int] | None:
     """(used, most) in KiB from an untagged QUOTA response, or None for another one."""
     found = _STORAGE.match(b"".join(piece for piece in pieces if isinstance(piece, bytes)))
     return (int(found[1]), int(found[2])) if found else None
+
+
+class _NotSent(Lost):
+    """The connection broke before a command was complete: surely nothing of it was done."""
 
 
 class ImapTarget(ImapReader):
@@ -310,14 +331,16 @@ class ImapTarget(ImapReader):
             return []
         wire, there = self._writable(folder)
         self._limit(wire)
+        limits = [one for one in (self._most, self._shared.append_most.get(folder.id)) if one is not None]
+        most = min(limits, default=None)
         fresh: list[_Ready] = []
         for number, item in enumerate(items):
-            refused = self._refused(item)
+            refused = self._refused(item, most)
             if refused is not None:
                 outcomes[number] = refused
                 continue
             ready = self._prepare(number, item, there, wire)
-            if self._most is not None and ready.size > self._most:
+            if most is not None and ready.size > most:
                 outcomes[number] = Outcome(item.ref, State.SKIPPED, reason=SkipReason.TOO_LARGE)
             else:
                 fresh.append(ready)
@@ -348,6 +371,8 @@ class ImapTarget(ImapReader):
 
         def open_it(wire: Wire) -> tuple[Wire, Selected]:
             self._between(wire)
+            if wire.has(b"APPENDLIMIT") and folder.id not in self._shared.append_most:
+                self._shared.append_most[folder.id] = self._folder_limit(wire, folder.id)
             return wire, self.select(wire, folder.id, write=True)
 
         wire, there = self._box.reading(open_it)
@@ -359,11 +384,23 @@ class ImapTarget(ImapReader):
             )
         return wire, there
 
-    def _refused(self, item: Item) -> Outcome | None:
+    def _folder_limit(self, wire: Wire, name: str) -> int | None:
+        said, untagged = wire.ask(b"STATUS ", self._box.quoted(name), b" (APPENDLIMIT)")
+        for pieces in untagged:
+            line = pieces[0]
+            if said.ok and isinstance(line, bytes) and line[:9].upper() == b"* STATUS ":
+                told = values(pieces, 9)[-1]
+                limit = pairs(told).get(b"APPENDLIMIT") if isinstance(told, list) else None
+                if isinstance(limit, bytes) and limit.isdigit():
+                    return int(limit)
+        return None
+
+    @staticmethod
+    def _refused(item: Item, most: int | None) -> Outcome | None:
         ref = item.ref
         if item.format is not Format.MIME:
             return _failed(ref, ItemError(f"IMAP takes no {item.format.value}", code="format"))
-        if self._most is not None and item.content.size > self._most:
+        if most is not None and item.content.size > most:
             return Outcome(ref, State.SKIPPED, reason=SkipReason.TOO_LARGE)
         if not item.content.size:
             return _failed(ref, ItemError("the item's content is empty", code="empty_content"))
@@ -396,7 +433,8 @@ class ImapTarget(ImapReader):
         flags, late, dropped = self._flags(item, there, exchange)
         if dropped:
             notes.append("keywords_dropped")
-        return _Ready(number, item, pieces, size, flags, late, tuple(dict.fromkeys(notes)))
+        utf8 = wire.utf8 and not _head(pieces).isascii()
+        return _Ready(number, item, pieces, size, flags, late, tuple(dict.fromkeys(notes)), utf8)
 
     @staticmethod
     def _flags(item: Item, there: Selected, exchange: bool) -> tuple[list[bytes], list[bytes], bool]:
@@ -457,18 +495,26 @@ class ImapTarget(ImapReader):
         assert before is not None
         start = before.uidnext
         name = self._box.quoted(folder.id)
-        waits = not wire.has(b"LITERAL+")
+        waits = not wire.has(b"LITERAL+") or (
+            not wire.has(b"BINARY") and any(one.utf8 for batch in commands for one in batch)
+        )
         tags: list[bytes] = []
+        begun = 0
         ended: dict[int, Tagged] = {}
         try:
             for number, batch in enumerate(commands):
                 if waits:
+                    begun = number
                     ended[number] = self._slowly(wire, name, batch)
+                    stop = faults.about_item(ended[number], self._box.who)
+                    if not ended[number].ok and isinstance(stop, JobError | Throttled):
+                        # It concerns all: they are not sent, and the server is not tired with errors.
+                        ended.update((rest, ended[number]) for rest in range(number, len(commands)))
+                        break
                     continue
                 wire_parts: list[Buffer] = [b"APPEND " + name]
                 for one in batch:
-                    wire_parts.append(b"%s {%d+}\r\n" % (one.head, one.size))
-                    wire_parts.extend(one.pieces)
+                    wire_parts += (one.announced(False), *one.pieces, one.after)
                 tags.append(wire.begin(*wire_parts))
             if tags:
                 wire.flush()
@@ -479,7 +525,8 @@ class ImapTarget(ImapReader):
                 if tag in wire.done:
                     ended[number] = wire.done.pop(tag)
             self._box.drop()
-            self._lost(e, commands, ended, outcomes, folder)
+            unsent = begun + (not isinstance(e, _NotSent)) if waits else len(commands)
+            self._lost(e, commands, ended, outcomes, folder, unsent)
             return None
         if len(commands) == 1 and len(commands[0]) > 1 and not ended[0].ok:
             stop = faults.about_item(ended[0], self._box.who)
@@ -490,17 +537,20 @@ class ImapTarget(ImapReader):
         return None
 
     def _slowly(self, wire: Wire, name: bytes, batch: Sequence[_Ready]) -> Tagged:
-        """Without LITERAL+: each literal waits for the server's word (LITERAL-: short ones do not)."""
-        minus = wire.has(b"LITERAL-")
+        """Without LITERAL+: each literal waits for the server's word (LITERAL-: short ones do not). Raises Lost, _NotSent."""
         tag = wire.start(b"APPEND " + name)
-        for one in batch:
-            at_once = minus and one.size <= LITERAL_MINUS
-            wire.more(b"%s {%d%s}\r\n" % (one.head, one.size, b"+" if at_once else b""))
-            if not at_once:
-                wire.flush()
-                if not wire.go_ahead(tag):
-                    return wire.done.pop(tag)
-            wire.more(*one.pieces)
+        try:
+            for one in batch:
+                short = wire.has(b"LITERAL-") and one.size <= LITERAL_MINUS
+                at_once = (wire.has(b"LITERAL+") or short) and (not one.utf8 or wire.has(b"BINARY"))
+                wire.more(one.announced(not at_once))
+                if not at_once:
+                    wire.flush()
+                    if not wire.go_ahead(tag):
+                        return wire.done.pop(tag)
+                wire.more(*one.pieces, one.after)
+        except Lost as e:
+            raise _NotSent(e.kind, e.text) from e
         wire.more(b"\r\n")
         wire.flush()
         (said,), _ = wire.finish(tag)
@@ -513,8 +563,9 @@ class ImapTarget(ImapReader):
         ended: dict[int, Tagged],
         outcomes: dict[int, Outcome],
         folder: Folder,
+        unsent: int,
     ) -> None:
-        """The connection broke: answered ones have their outcome, all others are in doubt."""
+        """The connection broke: answered ones have their outcome, those from `unsent` on never left, the others are in doubt."""
         for number, batch in enumerate(commands):
             said = ended.get(number)
             validity, uids = _appended(said) if said is not None and said.ok else (0, [])
@@ -523,6 +574,8 @@ class ImapTarget(ImapReader):
                     outcomes[one.number] = self._judged(one, faults.about_item(said, self._box.who))
                 elif place < len(uids):
                     outcomes[one.number] = self._stored(folder, one, validity, uids[place])
+                elif number >= unsent:
+                    outcomes[one.number] = _failed(one.item.ref, faults.lost(e, self._box.who))
                 else:
                     doubt = InDoubt(
                         f"{self._box.who}: the connection was lost under an APPEND", code="answer_lost"
@@ -709,7 +762,12 @@ class ImapTarget(ImapReader):
             refs = self._fetch(wire, folder, there, [b"%d:*" % (old + 1)], old)
             for ref in refs:
                 split = split_id(ref.id)
-                if split is None or ref.message_id != message_id or ref.size != len(body):
+                # A server that is wrong about sizes would be given the message twice: its word counts only for want of a better.
+                if (
+                    split is None
+                    or ref.message_id != message_id
+                    or (not message_id and ref.size != len(body))
+                ):
                     continue
                 _, untagged = wire.ask(b"UID FETCH %d (UID BODY.PEEK[])" % split[2])
                 for pieces in untagged:

@@ -7,7 +7,9 @@ Facts this module rests on:
 - imapclient formats every line for its log (`_imap.debug = 5`) whether anybody listens or not, and leaves Nagle's algorithm on:
   both are undone here (tests/adapters/test_imap_wire.py measures what it is for)
 - imaplib refuses lines above 1,000,000 octets; a search in a large folder answers with longer ones
-- COMPRESS=DEFLATE is a raw deflate stream in both directions (RFC 4978)
+- COMPRESS=DEFLATE is a raw deflate stream in both directions, the server's right behind the line that agrees to it (RFC 4978 3)
+- the text behind OK, NO, BAD, BYE and + is no place for a literal, whatever it ends with (RFC 3501 9, resp-text)
+- what a server says with the code ALERT is to be shown to a person (RFC 3501 7.1)
 
 A broken connection is told as `Lost`; what that means for the call is the caller's to say.
 """
@@ -21,9 +23,9 @@ import select
 import socket
 import ssl
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import IO, Any
+from typing import Any
 
 from migrator.adapters.imap.grammar import Piece, literal_size
 from migrator.adapters.spool import THRESHOLD, SpoolContent
@@ -35,6 +37,7 @@ READ = 256 << 10
 LINE_MOST = 64 << 20
 JOIN = 64 << 10  # small pieces go out as one write
 LITERAL_MINUS = 4096
+_TALK = (b"* OK ", b"* NO ", b"* BAD ", b"* BYE ", b"* PREAUTH ")
 
 
 class Lost(Exception):
@@ -90,7 +93,7 @@ class Wire:
         self._sock = sock
         self._pace = pace
         self._raw = _Raw(sock, early, pace)
-        self._file: IO[bytes] = io.BufferedReader(self._raw, READ)
+        self._file = io.BufferedReader(self._raw, READ)
         self._deflate: Any = None
         self._spool = spool
         self._spool_dir = spool_dir
@@ -102,7 +105,9 @@ class Wire:
         self.selected: Selected | None = None
         self.utf8 = False
         self.dead = False
-        self.errors = 0
+        self.errors = 0  # commands that were refused since it was set up
+        self.on_alert: Callable[[bytes], None] | None = None
+        self.alerts: list[bytes] = []  # until somebody listens
         self.bye = b""
         self.used_at = 0.0
         self.keep: object = None  # what must live as long as this connection
@@ -168,6 +173,8 @@ class Wire:
             if line[2:6].upper() == b"BYE ":
                 self.bye = line[6:].strip()
             self._note(line)
+            if b"[ALERT]" in line[:20].upper() and _talks(line):
+                self._alert(parse_tagged(line[2:]).text)
             return pieces
         if line[:1] == b"+":
             return pieces
@@ -178,6 +185,8 @@ class Wire:
         self.done[tag] = parse_tagged(rest)
         if not self.done[tag].ok:
             self.errors += 1
+        if self.done[tag].code == b"ALERT":
+            self._alert(self.done[tag].text)
         return tag
 
     def finish(self, *tags: bytes) -> tuple[list[Tagged], list[list[Piece]]]:
@@ -224,7 +233,7 @@ class Wire:
         self._sock.settimeout(0)
         try:
             while True:
-                peeked = self._file.peek(1)  # type: ignore[attr-defined]
+                peeked = self._file.peek(1)
                 if not peeked:
                     return False
                 if b"\n" not in peeked:
@@ -243,7 +252,7 @@ class Wire:
     def _pieces(self) -> list[Piece]:
         line = self._line()
         size = literal_size(line)
-        if size is None:
+        if size is None or line[:2] != b"* " or _talks(line):
             return [line]
         pieces: list[Piece] = [line]
         while size is not None:
@@ -296,6 +305,12 @@ class Wire:
             with contextlib.suppress(ValueError):
                 self.selected.exists = int(line[2:-9])
 
+    def _alert(self, text: bytes) -> None:
+        if self.on_alert is None:
+            self.alerts.append(text)
+        else:
+            self.on_alert(text)
+
     def _lost(self, kind: str) -> Lost:
         self.dead = True
         return Lost(kind, self.bye)
@@ -303,8 +318,20 @@ class Wire:
     # ---- life
 
     def compress(self) -> None:
-        """After COMPRESS DEFLATE was answered with OK."""
-        self._raw.inflate()
+        """After COMPRESS DEFLATE was answered with OK. What was read behind that line is compressed already. Raises Lost."""
+        self._sock.settimeout(0)
+        try:
+            held = self._file.peek(1)
+        except (BlockingIOError, ssl.SSLWantReadError):
+            held = b""
+        except (OSError, ValueError) as e:
+            raise self._lost("closed") from e
+        finally:
+            with contextlib.suppress(OSError):
+                self._sock.settimeout(self._raw.timeout)
+        self._file.detach()
+        self._raw.inflate(held)
+        self._file = io.BufferedReader(self._raw, READ)
         self._deflate = zlib.compressobj(6, zlib.DEFLATED, -15)
 
     def goodbye(self) -> None:
@@ -330,14 +357,16 @@ class _Raw(io.RawIOBase):
         self._sock = sock
         self._pace = pace
         self._early = early
+        self._packed = b""  # read, and not inflated yet
         self._inflate: Any = None
         self.timeout = sock.gettimeout()
 
     def readable(self) -> bool:
         return True
 
-    def inflate(self) -> None:
+    def inflate(self, held: bytes) -> None:
         self._inflate = zlib.decompressobj(-15)
+        self._packed, self._early = held + self._early, b""
 
     def readinto(self, buffer: Any, /) -> int:
         if self._early:
@@ -354,11 +383,13 @@ class _Raw(io.RawIOBase):
         while True:
             data = self._inflate.decompress(self._inflate.unconsumed_tail, room)
             if not data:
-                more = self._sock.recv(64 << 10)
+                more, self._packed = self._packed, b""
                 if not more:
-                    return 0
-                if self._pace is not None:
-                    self._pace.down(len(more))
+                    more = self._sock.recv(64 << 10)
+                    if not more:
+                        return 0
+                    if self._pace is not None:
+                        self._pace.down(len(more))
                 data = self._inflate.decompress(more, room)
             if data:
                 buffer[: len(data)] = data
@@ -382,6 +413,11 @@ def _joined(pieces: Iterable[Buffer]) -> Iterable[Buffer]:
             small, fill = [], 0
     if small:
         yield b"".join(small)
+
+
+def _talks(line: bytes) -> bool:
+    """Whether an untagged response is words for people, with a code at most."""
+    return line[:10].upper().startswith(_TALK)
 
 
 def parse_tagged(rest: bytes) -> Tagged:
