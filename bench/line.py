@@ -1,25 +1,29 @@
 """A line of a given round trip between a client and a server, in a process of its own, that knows how much is in flight on it.
 
 It stands at the client's end: a request is in flight from the moment its first octet leaves the client until the last octet
-of the answer reaches the client. It sees octets only, so TLS stays closed to it. One request at a time per connection,
-as HTTP/1.1 without pipelining has it.
+of the answer has been handed to the client. When a request came is asked of the kernel (Linux: SO_TIMESTAMPNS, the moment at which
+the octets reached the socket), so that the line's own waking up is not taken for the client's idleness. It sees octets only, so
+TLS stays closed to it. One request at a time per connection, as HTTP/1.1 without pipelining has it.
 
     with Line(port, round_trip_s=0.04) as line:
         … talk to 127.0.0.1:line.port …
-        line.flights()      # [(seconds, seconds)] on one clock
+        line.flights()      # [(seconds, seconds)] of the machine's clock
 """
 
 from __future__ import annotations
 
-import asyncio
 import json
+import selectors
 import socket
+import struct
 import subprocess
 import sys
 import time
+from collections import deque
 from types import TracebackType
 
 Flight = tuple[float, float]
+_STAMPS: int | None = getattr(socket, "SO_TIMESTAMPNS", 35) if sys.platform == "linux" else None
 
 
 class Line:
@@ -52,106 +56,109 @@ class Line:
         self._child.wait(10)
 
 
-class _Connection:
-    """Both ends of one connection, and what is in flight on it."""
+class _End:
+    """One end of a connection. `peer` is the other one."""
 
-    def __init__(self, line: _Line) -> None:
-        self.line = line
+    def __init__(self, sock: socket.socket, flight: _Flight, *, client: bool) -> None:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if client and _STAMPS is not None:
+            sock.setsockopt(socket.SOL_SOCKET, _STAMPS, 1)
+        self.sock = sock
+        self.flight = flight
+        self.client = client
+        self.peer: _End
+
+    def read(self) -> bytes:
+        if not self.client:
+            return self.sock.recv(1 << 18)
+        octets, ancillary, _, _ = self.sock.recvmsg(1 << 18, 256)
+        at = time.time()
+        for level, kind, data in ancillary:
+            if level == socket.SOL_SOCKET and kind == _STAMPS and len(data) >= 16:
+                seconds, nanoseconds = struct.unpack("qq", data[:16])
+                at = seconds + nanoseconds / 1e9
+        if octets:
+            self.flight.asks(at)
+        return octets
+
+    def write(self, octets: bytes) -> None:
+        self.sock.setblocking(True)
+        try:
+            self.sock.sendall(octets)
+        finally:
+            self.sock.setblocking(False)
+        if self.client:
+            self.flight.answered = time.time()
+
+
+class _Flight:
+    """What is in flight on one connection."""
+
+    def __init__(self, done: list[Flight]) -> None:
+        self.done = done
         self.asked = 0.0
         self.answered = 0.0
-        self.ends: dict[bool, asyncio.Transport] = {}
-        self.early: list[bytes] = []  # from the client, before the server's end is open
 
-    def came(self, from_client: bool, octets: bytes) -> None:
-        if from_client and (self.answered > self.asked or not self.asked):
-            now = time.monotonic()
-            if self.asked:
-                self.line.done.append((self.asked, self.answered))
-            self.asked = now
-        self.line.loop.call_later(self.line.delay_s, self._arrive, from_client, octets)
+    def asks(self, at: float) -> None:
+        if self.answered > self.asked or not self.asked:
+            self.end()
+            self.asked = at
 
-    def _arrive(self, from_client: bool, octets: bytes) -> None:
-        to = self.ends.get(not from_client)
-        if to is None:
-            self.early.append(octets)
-        elif not to.is_closing():
-            to.write(octets)
-            if not from_client:
-                self.answered = time.monotonic()
-
-    def opened(self, client: bool, transport: asyncio.Transport) -> None:
-        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.ends[client] = transport
-        if not client and self.early:
-            transport.write(b"".join(self.early))
-            self.early.clear()
-
-    def lost(self) -> None:
-        self.line.open.discard(self)
+    def end(self) -> None:
         if self.answered > self.asked > 0:
-            self.line.done.append((self.asked, self.answered))
-            self.asked = 0.0
-        for end in self.ends.values():
-            self.line.loop.call_later(self.line.delay_s, end.close)
+            self.done.append((self.asked, self.answered))
+        self.asked = 0.0
 
 
-class _End(asyncio.Protocol):
-    def __init__(self, connection: _Connection, client: bool) -> None:
-        self._connection = connection
-        self._client = client
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._connection.opened(self._client, transport)
-        if self._client:
-            self._connection.line.reach(self._connection)
-
-    def data_received(self, data: bytes) -> None:
-        self._connection.came(self._client, data)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._connection.lost()
-
-
-class _Line:
-    def __init__(self, server_port: int, delay_s: float) -> None:
-        self.loop = asyncio.get_running_loop()
-        self.delay_s = delay_s
-        self.done: list[Flight] = []
-        self.open: set[_Connection] = set()
-        self._server_port = server_port
-        self._reaching: set[asyncio.Task[object]] = set()
-
-    def client(self) -> _End:
-        connection = _Connection(self)
-        self.open.add(connection)
-        return _End(connection, client=True)
-
-    def reach(self, connection: _Connection) -> None:
-        """Open the server's end."""
-        task: asyncio.Task[object] = self.loop.create_task(
-            self.loop.create_connection(
-                lambda: _End(connection, client=False), "127.0.0.1", self._server_port
-            )
-        )
-        self._reaching.add(task)
-        task.add_done_callback(self._reaching.discard)
-
-    def take(self) -> list[Flight]:
-        ended = [(one.asked, one.answered) for one in self.open if one.answered > one.asked > 0]
-        for one in self.open:
-            one.asked = one.answered = 0.0
-        taken, self.done = self.done + ended, []
-        return sorted(taken)
-
-
-async def _main(server_port: int, round_trip_s: float) -> None:
-    line = _Line(server_port, round_trip_s / 2)
-    server = await line.loop.create_server(line.client, "127.0.0.1", 0)
-    print(server.sockets[0].getsockname()[1], flush=True)
-    while await line.loop.run_in_executor(None, sys.stdin.readline):
-        print(json.dumps(line.take()), flush=True)
+def _serve(server_port: int, delay_s: float) -> None:
+    done: list[Flight] = []
+    flights: set[_Flight] = set()
+    arriving: deque[tuple[float, _End, bytes]] = deque()  # in the order of their time, as the delay is one
+    selector = selectors.DefaultSelector()
+    listener = socket.create_server(("127.0.0.1", 0))
+    selector.register(listener, selectors.EVENT_READ)
+    selector.register(sys.stdin, selectors.EVENT_READ)
+    print(listener.getsockname()[1], flush=True)
+    while True:
+        wait = max(0.0, arriving[0][0] - time.monotonic()) if arriving else None
+        for key, _ in selector.select(wait):
+            if key.fileobj is sys.stdin:
+                if not sys.stdin.readline():
+                    return
+                for flight in flights:
+                    flight.end()
+                print(json.dumps(sorted(done)), flush=True)
+                done.clear()
+            elif key.fileobj is listener:
+                flight = _Flight(done)
+                flights.add(flight)
+                near = _End(listener.accept()[0], flight, client=True)
+                far = _End(socket.create_connection(("127.0.0.1", server_port)), flight, client=False)
+                near.peer, far.peer = far, near
+                for end in (near, far):
+                    end.sock.setblocking(False)
+                    selector.register(end.sock, selectors.EVENT_READ, end)
+            else:
+                end = key.data
+                try:
+                    octets = end.read()
+                except BlockingIOError:
+                    continue
+                except OSError:
+                    octets = b""
+                if not octets:
+                    selector.unregister(end.sock)
+                arriving.append((time.monotonic() + delay_s, end.peer, octets))
+        while arriving and arriving[0][0] <= time.monotonic():
+            _, end, octets = arriving.popleft()
+            try:
+                if octets:
+                    end.write(octets)
+                else:
+                    end.sock.shutdown(socket.SHUT_WR)
+            except OSError:
+                continue  # it has closed; what is still on its way to it is lost, as on any line
 
 
 if __name__ == "__main__":
-    asyncio.run(_main(int(sys.argv[1]), float(sys.argv[2])))
+    _serve(int(sys.argv[1]), float(sys.argv[2]) / 2)
