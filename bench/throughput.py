@@ -19,7 +19,7 @@ from migrator.lab.options import Seeding
 
 CASES = (
     # name, mailboxes, items per mailbox, octets, items per ExportItems, the share to reach
-    ("20 kB", 32, 300, 20_000, 20, 0.6),
+    ("20 kB", 32, 600, 20_000, 20, 0.6),
     ("1 MiB", 32, 25, 1 << 20, 10, 0.7),
 )
 

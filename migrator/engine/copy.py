@@ -68,7 +68,7 @@ from migrator.errors import (
     Transient,
     UserError,
 )
-from migrator.events import FolderFinished, FolderStarted
+from migrator.events import FolderFinished, FolderStarted, Notice
 from migrator.formats.fingerprint import fingerprint
 from migrator.interfaces import Source, Target
 from migrator.ledger import Entry, FolderRow, Lease
@@ -455,6 +455,8 @@ class MailboxCopy:
             return sends
         if work.present is None:
             work.present = self._list_present(work, work.target) if work.target.total != 0 else {}
+        if work.nameless:
+            self._warn_of_nameless(work, sends)
         if not work.present:
             return sends
         ours = [of_ref(send.ref) for send in sends if send.replaces is None and send.ref.fingerprint]
@@ -475,6 +477,21 @@ class MailboxCopy:
         self._belt.done(work, page, outcomes)
         return rest
 
+    def _warn_of_nameless(self, work: Work, sends: Sequence[Send]) -> None:
+        """Only content could tell such items apart, and a run does not read the target's: `rebuild` does."""
+        ours = sum(1 for send in sends if send.replaces is None and not send.ref.fingerprint)
+        if not ours:
+            return
+        there, work.nameless = work.nameless, 0  # told once a folder
+        self._tools.emit(
+            Notice(
+                "warning",
+                f"{'/'.join(work.folder.path)}: items with neither Message-ID nor subject and date are copied although the target's folder holds"
+                f" such items ({there}) that this ledger does not know; if a ledger was lost, stop and run migrator rebuild",
+                self.job.id,
+            )
+        )
+
     def _list_present(self, work: Work, target: Folder) -> dict[str, Evidence]:
         """Target items that the ledger does not account for and that a fingerprint can tell.
 
@@ -491,9 +508,10 @@ class MailboxCopy:
                     raise Halt
                 self._belt.room.wait(0.05)
         claimed = self._belt.claimed(target.id)
-        there = (
+        there = [
             of_ref(ref) for ref in _all_refs(self._target, target) if ref.id not in claimed and not ref.gone
-        )
+        ]
+        work.nameless = sum(1 for one in there if not one.fingerprint)
         return {one.id: one for one in there if one.fingerprint}
 
 

@@ -251,3 +251,18 @@ def test_a_change_of_the_read_state_keeps_what_is_known_of_the_item(world: World
     assert entry.size == first.size
     assert entry.fingerprint
     assert entry.seen is not first.seen
+
+
+def test_items_that_nothing_tells_apart_are_warned_of(world: World) -> None:
+    """Without its ledger a run cannot know them again; what can is `rebuild`."""
+    nameless = [replace(one, message_id="", subject="") for one in mails(3)]
+    fill(world.source(), [*mails(2, start=10), *nameless])
+    assert world.run() == 0
+    assert not [event for event in world.events if isinstance(event, Notice) and event.level == "warning"]
+    for part in world.folder.glob("ledger.sqlite*"):
+        part.unlink()
+    assert world.run() == 0
+    (told,) = [event for event in world.events if isinstance(event, Notice) and event.level == "warning"]
+    assert "(3)" in told.text
+    assert "rebuild" in told.text
+    assert told.job == "job-ada"
