@@ -25,6 +25,11 @@ def later(work: Callable[[], None]) -> None:
     _held.work = work
 
 
+def held() -> bool:
+    """Whether `now` would do something."""
+    return _held.work is not None
+
+
 def now() -> None:
     """This thread is about to wait."""
     work = _held.work

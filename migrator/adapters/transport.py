@@ -198,13 +198,13 @@ class _Raw(io.RawIOBase):
         return n
 
 
-def _readable(sock: socket.socket) -> bool:
-    """Whether a read would return at once: data, or (idle) the server's goodbye."""
+def _readable(sock: socket.socket, within_s: float = 0.0) -> bool:
+    """Whether a read would return at once, or within so many seconds: data, or (idle) the server's goodbye."""
     if hasattr(select, "poll"):
         poll = select.poll()
         poll.register(sock, select.POLLIN)
-        return bool(poll.poll(0))
-    return bool(select.select([sock], [], [], 0)[0])
+        return bool(poll.poll(within_s * 1000))
+    return bool(select.select([sock], [], [], within_s)[0])
 
 
 class _Garbled(Exception):
@@ -279,6 +279,13 @@ class _Connection:
             return False
         except (OSError, ValueError):
             return True
+
+    def linger(self, most_s: float) -> None:
+        """Wait until the server says something, but not for long."""
+        try:
+            _readable(self.sock, most_s)
+        except (OSError, ValueError):
+            return  # whoever reads finds out why
 
     # ---- writing
 
@@ -552,6 +559,11 @@ def _gather(
     return kept[0] if len(kept) == 1 else b"".join(kept)
 
 
+LULL_S = 0.002
+FEW_THREADS = 24
+"""How long book-keeping (`migrator.lull`) is put off, at most, while nothing has come back yet: answers to requests that left together
+come back together, and threads that have one to take go first. Among many threads the processor is what is short, not a
+connection's moments, and waiting costs it a system call."""
 STEADY = 16
 JUST_NOW_S = 0.05
 """A connection that was used a moment ago is not asked whether it is still open, once so many reuses went well in a row: asking costs
@@ -861,7 +873,10 @@ class Transport:
             ) from None
         meter.sent(octets)
         conn.send(head, body)
-        lull.now()
+        if lull.held():
+            if threading.active_count() <= FEW_THREADS:
+                conn.linger(LULL_S)
+            lull.now()
         reply, set_cookies = conn.receive(method, sink)
         if cookies and set_cookies:
             with self._lock:

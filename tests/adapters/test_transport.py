@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from migrator import lull
 from migrator.adapters import transport as transport_module
 from migrator.adapters.transport import (
     FIRST_WRITE,
@@ -716,3 +717,23 @@ def test_connections_share_one_cap():
             thread.join(30)
         assert sum(len(request.body) for request in server.requests) == 8_000_000
     assert pace.most_within("up", 1.0) <= 1_000_000 * (1 + BURST_S) + pace.piece
+
+
+def test_book_keeping_is_done_before_the_answer_is_read(transport):
+    done: list[str] = []
+    asked = threading.Event()
+
+    def step(wire: Wire, request: Request) -> None:
+        assert asked.wait(
+            5
+        )  # the answer goes when the book-keeping is done: whoever waited for it first would hang
+        wire.send(head(200, {"Content-Length": "1"}) + b"1")
+
+    def keep_books() -> None:
+        done.append("books")
+        asked.set()
+
+    with ScriptServer([step]) as server:
+        lull.later(keep_books)
+        assert transport.request("GET", server.url).body == b"1"
+    assert done == ["books"]

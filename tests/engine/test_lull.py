@@ -86,3 +86,11 @@ def test_a_defect_in_the_book_keeping_is_the_mailboxs_and_nothing_is_doubled(
     assert world.run() == 4
     assert world.run() == 0
     assert world.same()
+
+
+def test_held_tells_whether_there_is_work() -> None:
+    assert not lull.held()
+    lull.later(lambda: None)
+    assert lull.held()
+    lull.now()
+    assert not lull.held()
