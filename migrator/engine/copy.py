@@ -54,7 +54,8 @@ from migrator.engine.decide import (
 )
 from migrator.engine.departed import Departed
 from migrator.engine.doubt import Evidence, match, of_ref
-from migrator.engine.parcels import PageState, Parcel, Work, batches, expected_octets, parts, release_all
+from migrator.engine.parcels import PageState, Parcel, Work, expected_octets, release_all, size_of
+from migrator.engine.portions import batches, listed, parts
 from migrator.engine.routes import Routes
 from migrator.engine.tools import Tools
 from migrator.engine.unanswered import FOLDER_GONE, GIVE_UPS, Unanswered, outage
@@ -73,7 +74,6 @@ from migrator.formats.fingerprint import fingerprint
 from migrator.interfaces import Source, Target
 from migrator.ledger import Entry, FolderRow, Lease
 from migrator.model import (
-    Checkpoint,
     Folder,
     Format,
     Item,
@@ -343,8 +343,9 @@ class MailboxCopy:
         traits = self._source.traits
         for batch in batches(
             sends,
-            min(self._settings.batch_items, traits.export_items),
-            min(self._settings.batch_octets, traits.export_octets),
+            lambda send: size_of(send.ref),
+            items=min(self._settings.batch_items, traits.export_items),
+            octets=min(self._settings.batch_octets, traits.export_octets),
         ):
             self._belt.check()
             self._export(work, page, batch)
@@ -509,7 +510,9 @@ class MailboxCopy:
                 self._belt.room.wait(0.05)
         claimed = self._belt.claimed(target.id)
         there = [
-            of_ref(ref) for ref in _all_refs(self._target, target) if ref.id not in claimed and not ref.gone
+            of_ref(ref)
+            for ref in listed(self._target, target, what="the target's listing")
+            if ref.id not in claimed
         ]
         work.nameless = sum(1 for one in there if not one.fingerprint)
         return {one.id: one for one in there if one.fingerprint}
@@ -527,15 +530,3 @@ def _unwanted(ref: ItemRef, item: Item) -> Outcome:
 
 def _printed(ref: ItemRef) -> ItemRef:
     return ref if ref.fingerprint else replace(ref, fingerprint=fingerprint(ref))
-
-
-def _all_refs(target: Target, folder: Folder) -> Iterator[ItemRef]:
-    after: Checkpoint | None = None
-    while True:
-        page = target.page(folder, after)
-        yield from page.refs
-        if page.last:
-            return
-        if not page.refs and page.checkpoint == after:
-            raise JobError("the target's listing of a folder does not go on", code="no_progress")
-        after = page.checkpoint

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from migrator.engine.decide import Likeness, Send
+from migrator.engine.decide import Likeness
 from migrator.engine.doubt import Evidence
 from migrator.errors import ItemError
 from migrator.ledger import FolderRow, Ticket
@@ -63,36 +63,14 @@ class Parcel:
     doubts: int = 0
 
 
-def batches(sends: Sequence[Send], items: int, octets: int) -> Iterator[list[Send]]:
-    """In order, at most so many items and octets (by the size listed) each; a larger item is a batch of its own."""
-    batch: list[Send] = []
-    size = 0
-    for send in sends:
-        more = send.ref.size if send.ref.size is not None else UNKNOWN_SIZE
-        if batch and (len(batch) >= items or size + more > octets):
-            yield batch
-            batch, size = [], 0
-        batch.append(send)
-        size += more
-    if batch:
-        yield batch
-
-
-def parts(sends: Iterable[Send], most: int) -> Iterator[list[Send]]:
-    part: list[Send] = []
-    for send in sends:
-        part.append(send)
-        if len(part) >= most:
-            yield part
-            part = []
-    if part:
-        yield part
+def size_of(ref: ItemRef) -> int:
+    """In octets, as listed; a guess where the listing does not say."""
+    return ref.size if ref.size is not None else UNKNOWN_SIZE
 
 
 def expected_octets(ref: ItemRef) -> int:
     """Content in memory is base64 (four octets for three) and a little larger than listing says for small items."""
-    size = ref.size if ref.size is not None else UNKNOWN_SIZE
-    return size * 4 // 3 + 2048
+    return size_of(ref) * 4 // 3 + 2048
 
 
 def release_all(results: Iterable[Item | Outcome]) -> None:

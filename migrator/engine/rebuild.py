@@ -23,16 +23,16 @@ import pybase64
 from migrator.engine.decide import BY_SETTINGS
 from migrator.engine.job import refuse_blockers
 from migrator.engine.pairing import Known, Pairing, Pairs, known
+from migrator.engine.portions import batches, listed, parts
 from migrator.engine.tools import MapFolders, SameContent
-from migrator.engine.verify import AsStream, _streams
-from migrator.errors import ItemError, JobError, MigratorError
+from migrator.engine.verify import AsStream, streams_of
+from migrator.errors import ItemError, MigratorError
 from migrator.formats.fingerprint import fingerprint
 from migrator.interfaces import Reader, Source, Target
 from migrator.ledger import Entry, Lease, Ledger
 from migrator.mapi import fasttransfer
 from migrator.mapi.item import Message
 from migrator.model import (
-    Checkpoint,
     Folder,
     FolderPath,
     Format,
@@ -195,7 +195,7 @@ class _Rebuilding:
         """Pair what lies in one target folder with the source folders that go there."""
         ours: list[Known] = []
         for folder, _ in pairs:
-            for refs in _parts(_all(self.source, folder)):
+            for refs in parts(listed(self.source, folder), PART):
                 entries = self.ledger.entries(self.job.id, refs)
                 self.told.source += len(refs)
                 for ref in refs:
@@ -208,7 +208,7 @@ class _Rebuilding:
         theirs: list[Known] = []
         if target_id:
             place = pairs[0][1]
-            theirs = [known(ref, target_id) for ref in _all(self.target, place) if ref.id not in claimed]
+            theirs = [known(ref, target_id) for ref in listed(self.target, place) if ref.id not in claimed]
         found = Pairs()
         pairing = Pairing(ours, theirs, self._alike if self.same is not None else None, found)
         pairing.by_listing()
@@ -271,7 +271,7 @@ class _Rebuilding:
         key = (one.place, one.id)
         if key in self.streams:
             return self.streams.get(key)
-        (found,) = _streams(box, [self._ref(one)], self.as_stream)
+        (found,) = streams_of(box, [self._ref(one)], self.as_stream)
         stream = None if isinstance(found, str) else found
         self.streams.put(key, stream)
         return stream
@@ -281,10 +281,10 @@ class _Rebuilding:
             return [None] * len(items)
         most = max(1, min(EXPORT_ITEMS, box.traits.export_items))
         found: list[bytes | None] = []
-        for batch in _batches(items, most):
+        for batch in batches(items, lambda one: one.size or 65_536, items=most, octets=EXPORT_OCTETS):
             if self.stopped():
                 return found + [None] * (len(items) - len(found))
-            streams = _streams(box, [self._ref(one) for one in batch], self.as_stream)
+            streams = streams_of(box, [self._ref(one) for one in batch], self.as_stream)
             for one, stream in zip(batch, streams, strict=True):
                 self.streams.put((one.place, one.id), None if isinstance(stream, str) else stream)
                 found.append(None if isinstance(stream, str) else sketch(stream))
@@ -366,40 +366,3 @@ class _There:
 
 def _flat(path: FolderPath) -> FolderPath:
     return tuple(name.casefold() for name in path)
-
-
-def _all(box: Reader, folder: Folder) -> Iterator[ItemRef]:
-    after: Checkpoint | None = None
-    while True:
-        page = box.page(folder, after)
-        yield from (ref for ref in page.refs if not ref.gone)
-        if page.last:
-            return
-        if not page.refs and page.checkpoint == after:
-            raise JobError("the listing of a folder does not go on", code="no_progress")
-        after = page.checkpoint
-
-
-def _parts(refs: Iterable[ItemRef]) -> Iterator[list[ItemRef]]:
-    part: list[ItemRef] = []
-    for ref in refs:
-        part.append(ref)
-        if len(part) >= PART:
-            yield part
-            part = []
-    if part:
-        yield part
-
-
-def _batches(items: Sequence[Known], most: int) -> Iterator[list[Known]]:
-    batch: list[Known] = []
-    octets = 0
-    for one in items:
-        size = one.size or 65_536
-        if batch and (len(batch) >= most or octets + size > EXPORT_OCTETS):
-            yield batch
-            batch, octets = [], 0
-        batch.append(one)
-        octets += size
-    if batch:
-        yield batch

@@ -17,13 +17,14 @@ from __future__ import annotations
 import heapq
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from hashlib import blake2b
 from typing import Any, Protocol
 
 from migrator.engine.job import refuse_blockers, words_of
+from migrator.engine.portions import batches, listed, parts
 from migrator.engine.sampling import SAMPLE, Confidence
 from migrator.engine.tools import error_of
 from migrator.errors import ItemError, JobError, MigratorError
@@ -31,7 +32,6 @@ from migrator.formats.fingerprint import bare_message_id
 from migrator.interfaces import Reader, Source, Target
 from migrator.ledger import Entry, Fidelity, FolderRow, Ledger
 from migrator.model import (
-    Checkpoint,
     Folder,
     FolderPath,
     Format,
@@ -48,6 +48,8 @@ log = logging.getLogger(__name__)
 
 EXPORT_ITEMS = 20
 EXPORT_OCTETS = 8 << 20
+LISTED_MOST = 400
+"""Items that are looked up in the ledger at once."""
 DIFFERENCES_MOST = 10_000
 """Per mailbox: a mailbox in which everything differs is told by its counts."""
 _SECOND = timedelta(seconds=1)
@@ -286,7 +288,7 @@ class _Verifying:
             return {}
         folder = Folder(row.target_id, row.target_path, row.kind, row.folder_class)
         try:
-            return {ref.id: ref for ref in _all(self.target, folder)}
+            return {ref.id: ref for ref in listed(self.target, folder)}
         except JobError as error:
             if error.code != "folder_gone":
                 raise
@@ -303,7 +305,7 @@ class _Verifying:
         count |= {"new": 0, "changed": 0, "missing": 0, "compared": 0, "target_octets": 0, "target_items": 0}
         count |= {"twice": 0, "reasons": Counter(), "codes": Counter()}
         seen = 0
-        for refs in _batches(_all(self.source, folder) if folder is not None else ()):
+        for refs in parts(listed(self.source, folder) if folder is not None else (), LISTED_MOST):
             entries = self.ledger.entries(self.job.id, refs)
             for ref in refs:
                 count["source_items"] += 1
@@ -401,9 +403,9 @@ class _Verifying:
                 return
         chosen = [one for group in self.groups.values() for one in group.drawn(self.sample)]
         most = max(1, min(EXPORT_ITEMS, self.source.traits.export_items, self.target.traits.export_items))
-        for batch in _in_batches(chosen, most):
-            ones = _streams(self.source, [each.ref for each in batch], self.as_stream)
-            twos = _streams(
+        for batch in batches(chosen, lambda one: one.ref.size or 65_536, items=most, octets=EXPORT_OCTETS):
+            ones = streams_of(self.source, [each.ref for each in batch], self.as_stream)
+            twos = streams_of(
                 self.target,
                 [ItemRef(each.target_id, each.path, each.ref.kind, "") for each in batch],
                 self.as_stream,
@@ -542,45 +544,7 @@ def _alike_in_size(one: int, two: int) -> bool:
     return one / 2 - 16_384 <= two <= one * 2 + 16_384
 
 
-def _all(box: Reader, folder: Folder) -> Iterator[ItemRef]:
-    after: Checkpoint | None = None
-    while True:
-        page = box.page(folder, after)
-        yield from (ref for ref in page.refs if not ref.gone)
-        if page.last:
-            return
-        if not page.refs and page.checkpoint == after:
-            raise JobError("the listing of a folder does not go on", code="no_progress")
-        after = page.checkpoint
-
-
-def _batches(refs: Iterable[ItemRef], most: int = 400) -> Iterator[list[ItemRef]]:
-    batch: list[ItemRef] = []
-    for ref in refs:
-        batch.append(ref)
-        if len(batch) >= most:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
-
-
-def _in_batches(chosen: Iterable[_Chosen], most: int) -> Iterator[list[_Chosen]]:
-    """Few enough, and small enough by the size listed, to be held on both sides at once."""
-    batch: list[_Chosen] = []
-    octets = 0
-    for one in chosen:
-        size = one.ref.size or 65_536
-        if batch and (len(batch) >= most or octets + size > EXPORT_OCTETS):
-            yield batch
-            batch, octets = [], 0
-        batch.append(one)
-        octets += size
-    if batch:
-        yield batch
-
-
-def _streams(box: Reader, refs: Sequence[ItemRef], as_stream: AsStream | None) -> list[bytes | str]:
+def streams_of(box: Reader, refs: Sequence[ItemRef], as_stream: AsStream | None) -> list[bytes | str]:
     """Per ref its stream, or why there is none."""
     fmt = Format.FTS if Format.FTS in box.traits.formats else box.traits.formats[0]
     found: list[bytes | str] = []
