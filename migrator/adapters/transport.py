@@ -452,21 +452,20 @@ class _Connection:
 def _writes(head: bytes, body: Sequence[Buffer]) -> Iterable[Buffer]:
     """What to hand to the socket: small buffers together, large ones in slices, the first at most FIRST_WRITE octets."""
     first = True
-    room = FIRST_WRITE
     small: list[Buffer] = [head]
     held = len(head)
     for buffer in body:
         view = memoryview(buffer)
         size = view.nbytes
-        if held + size <= room:
+        if held + size <= FIRST_WRITE:
             small.append(view)
             held += size
             continue
-        at = max(0, room - held) if first else 0
+        at = max(0, FIRST_WRITE - held) if first else 0
         if small or at:
             yield b"".join([*small, view[:at]])
-            small, held, room, first = [], 0, 64 << 10, False
-        while size - at > room:
+            small, held, first = [], 0, False
+        while size - at > FIRST_WRITE:
             yield view[at : at + WRITE]
             at = min(size, at + WRITE)
         if at < size:
