@@ -131,6 +131,35 @@ def test_what_cyrus_refuses_is_what_is_mended(
     assert all(outcome.notes for outcome in outcomes)
 
 
+def test_only_what_was_refused_is_mended(
+    cyrus: servers.Server,  # noqa: F811
+    closing: contextlib.ExitStack,  # noqa: F811
+) -> None:
+    """In a batch that is refused as a whole, and alone; what is fit goes as it is."""
+    client = servers.client_of(cyrus)
+    closing.callback(client.close)
+    target = client.target(servers.box(cyrus.new_user()))
+    folder = inbox(target)
+    bare = b"Subject: bare\n\nline\nfeeds\n"
+    outcomes = target.store(folder, items(mail(300), bare, mail(200)))
+    outcomes += target.store(folder, items(bare))
+    assert [outcome.state for outcome in outcomes] == [State.COPIED] * 4, states(outcomes)
+    assert [outcome.notes for outcome in outcomes] == [(), ("line_ends_mended",), (), ("line_ends_mended",)]
+
+
+def test_who_does_not_mind_line_ends_gets_the_message_as_it_is(
+    dovecot: servers.Server,  # noqa: F811
+    closing: contextlib.ExitStack,  # noqa: F811
+) -> None:
+    target = open_target(dovecot, closing)
+    folder = inbox(target)
+    outcomes = target.store(folder, items(b"Subject: bare\n\nline\nfeeds\n", mail(200)))
+    assert [(outcome.state, outcome.notes) for outcome in outcomes] == [(State.COPIED, ())] * 2
+    (item, _) = target.export(list(target.page(folder, None).refs), Format.MIME)
+    assert isinstance(item, Item)
+    assert b"".join(item.content.pieces()) == b"Subject: bare\r\n\r\nline\r\nfeeds\r\n"
+
+
 def test_a_message_that_cannot_be_delivered_stands_alone(
     dovecot: servers.Server,  # noqa: F811
     closing: contextlib.ExitStack,  # noqa: F811

@@ -419,13 +419,14 @@ class ImapTarget(ImapReader):
             raw, armed = fit.disarm(raw)
             if armed:
                 notes.append("receipt_request_disarmed")
-        if raw is None and any(fit.unfit(piece) for piece in pieces):
+        # Exchange ends the connection after some errors; others are asked first whether they mind (`_mended`).
+        if raw is None and (exchange or any(fit.has_nul(piece) for piece in pieces)):
             raw = b"".join(pieces)
         if raw is not None and fit.unfit(raw):
             raw, changed = fit.mend(raw)
             notes += changed
-        if exchange and fit.too_long(raw if raw is not None else b"".join(pieces)):
-            raw, changed = fit.shorten(raw if raw is not None else b"".join(pieces))
+        if exchange and raw is not None and fit.too_long(raw):
+            raw, changed = fit.shorten(raw)
             notes += changed
         if raw is not None:
             pieces = [raw]
@@ -471,19 +472,25 @@ class ImapTarget(ImapReader):
         """New messages, in one command or pipelined. Raises Transient or JobError when nothing was stored."""
         wire, _ = self._writable(folder)
         if len(ready) > 1 and wire.has(b"MULTIAPPEND") and wire.has(b"UIDPLUS"):
-            said = self._send(wire, folder, [ready], ready, outcomes)
-            if said is None:
+            if self._send(wire, folder, [ready], outcomes) is None:
                 return
-            # All or none: who was it? Pipelined one by one tells.
             wire, _ = self._writable(folder)
-        self._send(wire, folder, [[one] for one in ready], ready, outcomes)
+            if _mended(ready):
+                if self._send(wire, folder, [ready], outcomes) is None:
+                    return
+                wire, _ = self._writable(folder)
+            # All or none: who was it? Pipelined one by one tells.
+        self._send(wire, folder, [[one] for one in ready], outcomes)
+        refused = _mended([one for one in ready if _is_refusal(outcomes[one.number])])
+        if refused:
+            wire, _ = self._writable(folder)
+            self._send(wire, folder, [[one] for one in refused], outcomes)
 
     def _send(
         self,
         wire: Wire,
         folder: Folder,
         commands: Sequence[Sequence[_Ready]],
-        all_of: Sequence[_Ready],
         outcomes: dict[int, Outcome],
     ) -> Tagged | None:
         """Send APPEND commands and settle what they are about.
@@ -875,6 +882,23 @@ class ImapTarget(ImapReader):
                 self._box.reading(delete)
             finally:
                 self._shared.folders = None
+
+
+def _mended(refused: Sequence[_Ready]) -> list[_Ready]:
+    """Those among refused messages that a strict server has a reason to refuse, made fit now."""
+    changed: list[_Ready] = []
+    for one in refused:
+        raw = b"".join(one.pieces)
+        if fit.unfit(raw):
+            raw, notes = fit.mend(raw)
+            one.pieces, one.size = [raw], len(raw)
+            one.notes = tuple(dict.fromkeys((*one.notes, *notes)))
+            changed.append(one)
+    return changed
+
+
+def _is_refusal(outcome: Outcome) -> bool:
+    return isinstance(outcome.error, ItemError) and outcome.error.code == "refused"
 
 
 def _failed(ref: ItemRef, error: MigratorError) -> Outcome:
