@@ -179,7 +179,6 @@ def migrator(place: Place) -> None:
             table(place.far),
             table(place.near),
             place.pairs,
-            batch_items=500,
             mailboxes=place.at_once,
         )
     _run([sys.executable, "-m", "migrator", "run", "-p", str(place.folder)])

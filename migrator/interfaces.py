@@ -79,6 +79,7 @@ class ReaderTraits:
     has_delta: bool = False  # an old checkpoint lists what changed since, `gone` records included
     connections: int = 1  # useful at once per mailbox
     export_items: int = 50  # most refs per `export`
+    usual_items: int = 20  # refs per `export` that suit it, where the user asks for no number
     export_octets: int = 16 << 20  # most octets (by ItemRef.size) per `export`, unless it is one ref
     origin: str = ""  # stamped on items: whose stream it is, e.g. "ews 15.1"
 
@@ -88,6 +89,7 @@ class TargetTraits(ReaderTraits):
     accepts: tuple[Format, ...] = ()  # that `store` takes, best first
     kinds: frozenset[Kind] = frozenset(Kind)
     store_items: int = 1  # most items per `store`
+    request_octets: int = 16 << 20  # octets of content that suit one `store` of several items
     store_octets: int | None = (
         None  # most octets of content per item; larger is SKIPPED too_large before sending
     )

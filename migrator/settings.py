@@ -54,7 +54,7 @@ class RunSettings:
     mailboxes: int = 8  # at once
     uploaders: int = 4  # per mailbox
     inflight_octets: int = 192 << 20  # content held in memory, all mailboxes together
-    batch_items: int = 20
+    batch_items: int | None = None  # per export; None: as many as suit the source
     batch_octets: int = 16 << 20
     since: datetime | None = None  # aware; items received at or after
     until: datetime | None = None  # aware; items received before

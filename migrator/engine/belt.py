@@ -16,6 +16,7 @@ from migrator.engine.routes import Routes
 from migrator.engine.tools import Tools, error_of
 from migrator.errors import JobError, MigratorError, RunError, Transient, UserError
 from migrator.events import FolderFinished
+from migrator.interfaces import TargetTraits
 from migrator.ledger import Lease
 from migrator.model import Job, Outcome, Path
 from migrator.model import Page as Listed
@@ -24,8 +25,8 @@ log = logging.getLogger(__name__)
 
 QUEUE_ITEMS = 400
 """Most items waiting to be stored, per mailbox: bounds what is in doubt after a crash, and how long a look takes."""
-LOW_ITEMS = QUEUE_ITEMS * 3 // 4
-"""The reader goes on when so many wait."""
+LOW = 0.75
+"""The reader goes on when the queue is filled to this share."""
 
 
 class Halt(Exception):
@@ -35,7 +36,10 @@ class Halt(Exception):
 class Belt:
     """Between one reader and some uploaders."""
 
-    def __init__(self, job: Job, lease: Lease, tools: Tools, routes: Routes) -> None:
+    def __init__(
+        self, job: Job, lease: Lease, tools: Tools, routes: Routes, traits: TargetTraits | None = None
+    ) -> None:
+        """traits: of the target, which say how much goes in one request; None: items are stored one by one."""
         self.job = job
         self.lease = lease
         self.routes = routes
@@ -53,6 +57,12 @@ class Belt:
         self.room = threading.Condition(self.lock)  # the queue got shorter
         self.filled = threading.Condition(self.lock)  # there may be something to store
         self.queue: deque[Parcel] = deque()
+        self.octets = 0  # of content in the queue
+        self._traits = traits or TargetTraits(())
+        # Where a request takes several items, two requests' worth is enough to find work; items that go one by one are
+        # bounded by the budget.
+        several = self._traits.store_items > 1
+        self._octets_most = 2 * self._traits.request_octets if several else 1 << 62
         self.closed = False
         self.busy = 0  # uploaders between taking a parcel and giving its outcome
         self.inflight: dict[str, int] = defaultdict(int)  # by target folder id
@@ -87,18 +97,52 @@ class Belt:
         if self.halting():
             raise Halt
 
-    def put(self, parcels: Sequence[Parcel]) -> int:
-        """At the end of the queue; returns its length. They count as under way from now on."""
+    def put(self, parcels: Sequence[Parcel]) -> None:
+        """At the end of the queue. They count as under way from now on."""
+        ids = [parcel.item.ref.id for parcel in parcels]
+        octets = sum(parcel.octets for parcel in parcels)
         with self.lock:
-            self.underway.update(parcel.item.ref.id for parcel in parcels)
+            self.underway.update(ids)
             self.queue.extend(parcels)
-            self.filled.notify(len(parcels))
-            return len(self.queue)
+            self.octets += octets
+            self.filled.notify(len(parcels) if self._traits.store_items == 1 else self.requests())
+
+    def put_back(self, parcels: Sequence[Parcel]) -> None:
+        """At the front of the queue, in their order: they come next. Under the lock."""
+        self.queue.extendleft(reversed(parcels))
+        self.octets += sum(parcel.octets for parcel in parcels)
+
+    def take(self) -> list[Parcel]:
+        """What goes in one request: parcels of one folder from the front of the queue, which is not empty. Under the lock."""
+        queue, most = self.queue, self._traits.request_octets
+        first = queue.popleft()
+        parcels = [first]
+        octets = first.octets
+        while len(parcels) < self._traits.store_items and queue and queue[0].work is first.work:
+            if octets + queue[0].octets > most:
+                break
+            octets += queue[0].octets
+            parcels.append(queue.popleft())
+        self.octets -= octets
+        if self.reader_waits and self._room(LOW):
+            self.room.notify_all()
+        return parcels
+
+    def requests(self) -> int:
+        """How many requests what waits would come to."""
+        by_items = -(-len(self.queue) // self._traits.store_items)
+        return max(by_items, self.octets // self._traits.request_octets) if self.queue else 0
+
+    def _room(self, share: float) -> bool:
+        return len(self.queue) < QUEUE_ITEMS * share and self.octets < self._octets_most * share
 
     def wait_for_room(self) -> None:
+        """Returns at once while the queue is not full, else when there is room again."""
         with self.lock:
+            if self._room(1.0):
+                return
             self.reader_waits = True
-            while len(self.queue) >= LOW_ITEMS and not self.halting():
+            while not self._room(LOW) and not self.halting():
                 self.room.wait(0.5)
             self.reader_waits = False
 
@@ -110,7 +154,7 @@ class Belt:
 
     def clear(self) -> None:
         """After the last uploader: what nobody took is due again, what is in doubt stays so, and no octet is held any more."""
-        left, self.queue = list(self.queue), deque()
+        left, self.queue, self.octets = list(self.queue), deque(), 0
         self.incomplete = self.incomplete or bool(left) or any(self.doubtful.values())
         for parcel in left:
             self.release(parcel)

@@ -116,7 +116,7 @@ class MailboxCopy:
         self._rules = rules
         self._format = fmt
         self._routes = routes
-        self._belt = Belt(job, lease, tools, routes)
+        self._belt = Belt(job, lease, tools, routes, target.traits)
         self._unanswered = Unanswered(self._belt, source, target, tools)
         most = max(1, min(tools.settings.uploaders, target.traits.connections))
         self._uploaders = Uploaders(self._belt, self._unanswered, tools, most)
@@ -344,7 +344,7 @@ class MailboxCopy:
         for batch in batches(
             sends,
             lambda send: size_of(send.ref),
-            items=min(self._settings.batch_items, traits.export_items),
+            items=min(self._settings.batch_items or traits.usual_items, traits.export_items),
             octets=min(self._settings.batch_octets, traits.export_octets),
         ):
             self._belt.check()
@@ -410,10 +410,9 @@ class MailboxCopy:
             if send.was_there:
                 item = replace(item, notes=(*item.notes, WAS_THERE))
             parcels.append(Parcel(work, page, item, send.replaces, ticket, item.content.size, work.target.id))
-        waiting = self._belt.put(parcels)
-        self._uploaders.wanted(waiting)
-        if waiting >= QUEUE_ITEMS:
-            self._belt.wait_for_room()
+        self._belt.put(parcels)
+        self._uploaders.wanted()
+        self._belt.wait_for_room()
 
     @staticmethod
     def _plain_path(item: Item) -> Path:

@@ -115,7 +115,7 @@ class Unanswered:
             worst = max(parcel.doubts for parcel in again)
             self._tools.clock.sleep(DOUBT_PAUSES_S[min(worst, len(DOUBT_PAUSES_S)) - 1])
         with self._belt.lock:
-            self._belt.queue.extendleft(reversed(again))
+            self._belt.put_back(again)
         self._tools.emit(Settled(self._belt.job.id, work.folder.path, len(parcels) - len(again), len(again)))
 
     def leftovers(self, row: FolderRow, entries: Sequence[Entry]) -> None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from migrator import lull
 from migrator.engine import pool
-from migrator.engine.belt import LOW_ITEMS, Belt
+from migrator.engine.belt import Belt
 from migrator.engine.parcels import PageState, Parcel, Work
 from migrator.engine.tools import Tools
 from migrator.engine.unanswered import FOLDER_GONE, GIVE_UPS, Unanswered, outage
@@ -27,13 +27,13 @@ class Uploaders:
         self._unanswered = unanswered
         self._tools = tools
         self._ledger = tools.ledger
-        self._settings = tools.settings
         self._most = most
         self._workers: list[pool.Worker] = []
 
-    def wanted(self, waiting: int) -> None:
-        """So many parcels wait. Called by the reader alone."""
-        while len(self._workers) < min(waiting, self._most):
+    def wanted(self) -> None:
+        """Parcels wait. Called by the reader alone."""
+        wanted = min(self._belt.requests(), self._most)
+        while len(self._workers) < wanted:
             number = len(self._workers) + 1
             self._workers.append(pool.start(f"upload-{self._belt.job.id}-{number}", self._upload))
 
@@ -52,8 +52,7 @@ class Uploaders:
         try:
             target = self._tools.open_target(self._belt.job)
             try:
-                most = target.traits.store_items
-                while parcels := self._next(most, wait=False) or self._next(most):
+                while parcels := self._next(wait=False) or self._next():
                     self._store(target, parcels)
             finally:
                 lull.now()
@@ -61,7 +60,7 @@ class Uploaders:
         except BaseException as error:  # noqa: BLE001 - an uploader's error is the mailbox's
             self._belt.fail(error)
 
-    def _next(self, most: int, *, wait: bool = True) -> list[Parcel]:
+    def _next(self, *, wait: bool = True) -> list[Parcel]:
         """The next parcels of one folder, or none when there will be no more. Not waiting: none when there are none now."""
         if wait:
             lull.now()
@@ -77,18 +76,9 @@ class Uploaders:
                     self._belt.filled.notify_all()
                     return []
                 self._belt.filled.wait()
-            first = self._belt.queue.popleft()
-            parcels = [first]
-            octets = first.octets
-            while len(parcels) < most and self._belt.queue and self._belt.queue[0].work is first.work:
-                octets += self._belt.queue[0].octets
-                if octets > self._settings.batch_octets:
-                    break
-                parcels.append(self._belt.queue.popleft())
-            self._belt.inflight[first.target_id] += 1
+            parcels = self._belt.take()
+            self._belt.inflight[parcels[0].target_id] += 1
             self._belt.busy += 1
-            if self._belt.reader_waits and len(self._belt.queue) < LOW_ITEMS:
-                self._belt.room.notify_all()
             return parcels
 
     def _store(self, target: Target, parcels: list[Parcel]) -> None:

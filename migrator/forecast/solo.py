@@ -80,7 +80,9 @@ def work_of(load: MailboxLoad, settings: RunSettings, limits: Limits, speeds: Sp
         items += one.items
         octets += one.octets
         pages += ceil(one.items / speeds.page_items)
-        fit = min(settings.batch_items, max(1.0, settings.batch_octets * one.items / max(1, one.octets)))
+        fit = min(
+            settings.batch_items or 20, max(1.0, settings.batch_octets * one.items / max(1, one.octets))
+        )
         some = max(1.0, one.items / fit)
         batches += some
         content = one.octets * speeds.expansion + one.items * speeds.item_octets

@@ -12,7 +12,7 @@ Settings of an endpoint of kind `imap`:
     options     master         how a master user opens a mailbox: a pattern such as "{user}*{master}" or
                                "domain/{master}/{user}", or "authzid" (SASL PLAIN with an authorization identity)
                 pin            SHA-256 of the server's certificate in hex, instead of trust in an authority
-                page_items (1000), export_items (500), store_items (500), connections (4), spool_octets (32 MiB), spool_dir
+                page_items (1000), export_items (500), store_items (500; 50 without MULTIAPPEND), connections (4), spool_octets (32 MiB), spool_dir
                 max_octets     largest message that the target takes (default: what the server announces, else no limit)
                 compress       "yes" asks for COMPRESS=DEFLATE: for thin lines
                 receipts       "keep" or "disarm" (requests for read receipts); default: disarm on Exchange, else keep

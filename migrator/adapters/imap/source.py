@@ -90,7 +90,8 @@ class ImapReader(Listing):
             has_delta=True,
             connections=self._client.number("connections", 4),
             export_items=self._export_items,
-            export_octets=16 << 20,
+            export_octets=4 << 20,
+            usual_items=500,
             origin=ORIGIN,
         )
 

@@ -154,11 +154,13 @@ class ImapTarget(ImapReader):
             has_delta=True,
             connections=self._client.number("connections", 4),
             export_items=self._export_items,
-            export_octets=16 << 20,
+            export_octets=4 << 20,
+            usual_items=500,
             origin=ORIGIN,
             accepts=(Format.MIME,),
             kinds=frozenset({Kind.MAIL}),
             store_items=self._store_items,
+            request_octets=4 << 20,
             store_octets=self._most,
             can_update=True,
             subscriptions=True,
@@ -175,6 +177,9 @@ class ImapTarget(ImapReader):
                 )
             )
         self._limit(wire)
+        if not wire.has(b"MULTIAPPEND"):
+            # One by one in any case: fewer in a request, so that several connections share them.
+            self._store_items = self._client.number("store_items", 50)
         return findings
 
     def _limit(self, wire: Wire) -> None:
