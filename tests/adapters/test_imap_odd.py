@@ -502,20 +502,29 @@ def test_what_nobody_asked_for_changes_nothing_and_alerts_are_shown(on: Make, wo
     assert "\x1b" not in told.text
 
 
-@pytest.mark.parametrize("where", ["login", "tagged"])
+@pytest.mark.parametrize("where", ["greeting", "login", "answer", "refusal", "tagged"])
 def test_an_alert_of_the_sign_in_is_shown(on: Make, where: str) -> None:
     class Alerting(SmallServer):
+        if where == "greeting":
+            greeting = b"* OK [ALERT] Your password ends soon\r\n"
+
         def on_login(self, line: Line, parts: Parts, tag: bytes) -> bytes | None:
-            if where == "login":
+            if where in ("login", "refusal"):
                 line.send(b"* OK [ALERT] Your password ends soon\r\n")
-            return None
+            if where == "refusal":
+                return b"NO [AUTHENTICATIONFAILED] it has ended"
+            return b"OK [ALERT] Your password ends soon" if where == "answer" else None
 
         def on_list(self, line: Line, parts: Parts, tag: bytes) -> bytes | None:
             super().on_list(line, parts, tag)
             return b"OK [ALERT] Your password ends soon" if where == "tagged" else None
 
     setting = on(Alerting())
-    setting.source.folders()
+    if where == "refusal":
+        with pytest.raises(JobError):
+            setting.source.folders()
+    else:
+        setting.source.folders()
     assert [event.text for event in setting.events if isinstance(event, Notice)] == [
         "ada: the server says: Your password ends soon"
     ]

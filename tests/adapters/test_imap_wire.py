@@ -164,6 +164,37 @@ def server_context(authority: trustme.CA, name: str = "127.0.0.1") -> tuple[ssl.
     return context, hashlib.sha256(der).hexdigest()
 
 
+@pytest.mark.parametrize("greeting", ["IMAP4rev1 SASL-IR", "imap4rev1", "SASL-IR", ""])
+def test_capabilities_that_the_greeting_tells_are_not_asked_for(
+    script: Callable[..., Script], greeting: str
+) -> None:
+    """A round trip less, unless what is told cannot be all of it; after the sign-in they count anew."""
+    told = f"* OK [CAPABILITY {greeting}] hello [there]\r\n" if greeting else "* OK hello\r\n"
+    server = script(lambda tag, rest: usual(tag, rest).replace(b"STARTTLS ", b""), greeting=told.encode())
+    box = Mailbox("mail", "ada", login="ada", secret="env:PASSWORD")
+    with contextlib.closing(client(server.port)) as mail:
+        mail.source(box).probe()
+    words = [line.split()[0].upper() for line in server.lines]
+    at = words.index(b"LOGIN")
+    assert words[:at] == ([] if "imap4rev1" in greeting.lower() else [b"CAPABILITY"])
+    assert words[at + 1] == b"CAPABILITY"
+
+
+def test_what_was_told_before_tls_counts_no_more(
+    script: Callable[..., Script], authority: trustme.CA, tmp_path
+) -> None:  # type: ignore[no-untyped-def]
+    """Anybody on the way may have written it (RFC 3501 6.2.1)."""
+    context, _ = server_context(authority)
+    ca = tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(str(ca))
+    greeting = b"* OK [CAPABILITY IMAP4rev1 STARTTLS LOGINDISABLED] hello\r\n"
+    server = script(tls=context, starttls=True, greeting=greeting)
+    box = Mailbox("mail", "ada", login="ada", secret="env:PASSWORD")
+    assert client(server.port, ca_file=str(ca)).source(box).probe().identity
+    words = [line.split()[0].upper() for line in server.lines]
+    assert words[:3] == [b"STARTTLS", b"CAPABILITY", b"LOGIN"]
+
+
 @pytest.mark.parametrize("starttls", [False, True], ids=["imaps", "starttls"])
 def test_tls_is_verified(
     script: Callable[..., Script], authority: trustme.CA, starttls: bool, tmp_path

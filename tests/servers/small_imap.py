@@ -74,6 +74,7 @@ class SmallServer:
     """messages: UID → octets. lines: what was asked, without tags and literals."""
 
     capability = b"IMAP4rev1 UIDPLUS LITERAL+"
+    greeting = b"* OK hello\r\n"
 
     def __init__(self, messages: dict[int, bytes] | None = None) -> None:
         self.messages = dict(messages or {})
@@ -100,7 +101,7 @@ class SmallServer:
     def _serve(self, sock: socket.socket) -> None:
         line = Line(sock)
         with contextlib.suppress(Gone, OSError):
-            line.send(b"* OK hello\r\n")
+            line.send(self.greeting)
             while True:
                 self._command(line)
         with contextlib.suppress(OSError):

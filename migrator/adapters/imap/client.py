@@ -180,18 +180,19 @@ class Handle:
                 return wire
             wire.close()
         self._wire = None
+        # Nothing of this handle: a cycle would keep the socket of one that was forgotten open.
+        alert = partial(_alert, self.shared, self.client.context.emit)
         while True:
             with self.shared.lock:
                 wire = self.shared.idle.pop() if self.shared.idle else None
             if wire is None:
-                wire = self.client.door.open(self.shared.account)
+                wire = self.client.door.open(self.shared.account, alert)
                 break
             if now - wire.used_at < STALE_S and wire.alive():
                 break
             wire.close()
         wire.used_at = now
-        # Nothing of this handle: a cycle would keep the socket of one that was forgotten open.
-        wire.on_alert = partial(_alert, self.shared, self.client.context.emit)
+        wire.on_alert = alert
         while wire.alerts:
             wire.on_alert(wire.alerts.pop(0))
         self._wire = wire

@@ -128,8 +128,11 @@ class Door:
             context.set_alpn_protocols(["imap"])
         return context
 
-    def open(self, account: Account) -> Wire:
-        """A signed-in connection. Raises SourceDown, Transient, Throttled, JobError, UserError."""
+    def open(self, account: Account, alert: Callable[[bytes], None] = lambda text: None) -> Wire:
+        """A signed-in connection. alert: takes what the server wants to be shown, also where it then lets nobody in.
+
+        Raises SourceDown, Transient, Throttled, JobError, UserError.
+        """
         who = account.user
         if (account.login, account.authzid) in self._refused:
             raise self._wrong(account, "it was refused a moment ago")
@@ -143,14 +146,19 @@ class Door:
             with contextlib.suppress(Exception):
                 client.shutdown()
             raise
+        finally:
+            for text in client._imap.heard:
+                alert(text)
 
     def _connect(self, who: str) -> Any:
         import imapclient
 
+        from migrator.adapters.imap.dial import Dialled
+
         timeout = imapclient.SocketTimeout(connect=CONNECT_S, read=self._endpoint.limits.timeout_s)
         where = self._where
         try:
-            client = imapclient.IMAPClient(
+            client = Dialled(
                 where.host, where.port, ssl=where.tls, ssl_context=self._context, timeout=timeout
             )
         except (OSError, EOFError) as e:
@@ -213,7 +221,8 @@ class Door:
     def _login(self, client: Any, account: Account) -> None:
         password = account.password()
         login = account.login
-        if client.has_capability("LOGINDISABLED") or not (login + password).isascii():
+        # imaplib has asked anew behind STARTTLS; imapclient would ask once more.
+        if "LOGINDISABLED" in client._imap.capabilities or not (login + password).isascii():
             # LOGIN takes no characters beyond ASCII (RFC 3501 6.2.3); SASL PLAIN is UTF-8.
             client.plain_login(login, password)
         else:
@@ -245,10 +254,6 @@ class Door:
             self._enable(wire)
         except Lost as e:
             raise faults.lost(e, who) from None
-        for word in ("OK", "NO", "BAD"):
-            for said in imap.untagged_responses.get(word) or []:
-                if isinstance(said, bytes) and said[:7].upper() == b"[ALERT]":
-                    wire.alerts.append(said[7:].strip())
         wire.errors = 0  # from here on they count for what is asked of the mailbox
         return wire
 
