@@ -38,6 +38,8 @@ HEARTBEAT_S = 3.0
 SAMPLE_S = 10
 Of = TypeVar("Of", bound="_Begin | _Settle")
 _SENDING, _COPIED = State.SENDING.value, State.COPIED.value
+_STATES = {state: state.value for state in State}
+_KINDS = {kind: kind.value for kind in Kind}
 MAX_TEXT = 500
 """Longest error text kept: an answer of a server is not a place to store mail."""
 
@@ -59,8 +61,19 @@ SET_MARK = Statement("set_mark")
 FORGET_CHECKPOINT = Statement("forget_checkpoint")
 ADVANCE = Statement("advance")
 FOLDER_NUMBER = Statement("folder_number")
-BEGIN = Insert("begin")
-SETTLE = Insert("settle")
+_REF = ("source_id", "version", "kind", "item_class", "size", "received", "message_id", "seen")
+_BEGIN = ("job", "key", "folder", *_REF, "state", "fingerprint", "page", "updated")
+BEGIN_NEW = Insert("begin_new", _BEGIN)
+BEGIN = Insert("begin", _BEGIN)
+_SETTLE = (
+    *("job", "key", "folder", *_REF, "state", "why", "error", "target_id", "target_version"),
+    *("fingerprint", "octets", "path_taken", "notes", "page", "updated"),
+)
+_FOLDER, _SIZE, _STATE, _WHY, _OCTETS, _UPDATED = map(
+    _SETTLE.index, ("folder", "size", "state", "why", "octets", "updated")
+)
+SETTLE_BEGUN = Insert("settle_begun", _SETTLE)
+SETTLE = Insert("settle", _SETTLE)
 KNOWN = Statement("known")
 UNSETTLED = Statement("unsettled")
 TALLY = Insert("add_tally")
@@ -90,18 +103,21 @@ class _Call:
 
 @dataclass(slots=True)
 class _Begin:
+    """rows: the parameters of `BEGIN` after job, key and folder, by key."""
+
     lease: Lease
     folder_id: str
-    page: int
-    rows: list[dict[str, Any]]
+    rows: dict[bytes, tuple[Any, ...]]
     ticket: Ticket = field(default_factory=Ticket)
 
 
 @dataclass(slots=True)
 class _Settle:
+    """rows: the parameters of `SETTLE` after job, key and folder, by key."""
+
     lease: Lease
     folder_id: str
-    rows: list[dict[str, Any]]
+    rows: dict[bytes, tuple[Any, ...]]
     ticket: Ticket = field(default_factory=Ticket)
 
 
@@ -322,8 +338,9 @@ class Ledger(Departing, Reading):
 
     def begin(self, lease: Lease, folder_id: str, refs: Sequence[ItemRef], *, page: int = 0) -> Ticket:
         """Record the intent to send these items. Wait for the ticket before the first octet leaves."""
-        rows = [_row_of(ref, page) for ref in refs]
-        return self._put(_Begin(lease, folder_id, page, rows))
+        now = self._clock.now()
+        rows = {key_of(ref.id): (*_described(ref), _SENDING, ref.fingerprint, page, now) for ref in refs}
+        return self._put(_Begin(lease, folder_id, rows))
 
     def settle(
         self,
@@ -335,22 +352,22 @@ class Ledger(Departing, Reading):
     ) -> Ticket:
         """Record what became of items, begun or not. All of one call are in one transaction."""
         now = self._clock.now()
-        rows = []
+        rows: dict[bytes, tuple[Any, ...]] = {}
         for outcome in outcomes:
-            why, error = _why(outcome)
-            row = _row_of(outcome.ref, 0)
-            row |= {
-                "state": outcome.state.value,
-                "why": why,
-                "error": error,
-                "target_id": outcome.target_id,
-                "target_version": outcome.target_version,
-                "octets": outcome.octets,
-                "path_taken": path_taken if isinstance(path_taken, str) else path_taken(outcome),
-                "notes": "; ".join(outcome.notes)[:MAX_TEXT],
-                "updated": now,
-            }
-            rows.append(row)
+            ref = outcome.ref
+            rows[key_of(ref.id)] = (
+                *_described(ref),
+                _STATES[outcome.state],
+                *_why(outcome),
+                outcome.target_id,
+                outcome.target_version,
+                ref.fingerprint,
+                outcome.octets,
+                path_taken if isinstance(path_taken, str) else path_taken(outcome),
+                "; ".join(outcome.notes)[:MAX_TEXT] if outcome.notes else "",
+                0,
+                now,
+            )
         return self._put(_Settle(lease, folder_id, rows))
 
     def revive(self, lease: Lease, folder_id: str, ids: Sequence[str]) -> None:
@@ -521,7 +538,7 @@ class Ledger(Departing, Reading):
         steps: list[Apply] = [self._fences(group)]
         begins: list[_Begin] = []
         settles: list[_Settle] = []
-        settled: set[tuple[int, bytes]] = set()
+        settled: set[bytes] = set()  # also of other jobs: a group in two parts is no fault
 
         def pour() -> None:
             if begins:
@@ -534,14 +551,13 @@ class Ledger(Departing, Reading):
 
         for operation in group:
             if isinstance(operation, _Begin):
-                if any((operation.lease.job_no, row["key"]) in settled for row in operation.rows):
+                if not settled.isdisjoint(operation.rows):
                     pour()  # failed and begun again within one group: keep the order
                 begins.append(operation)
             elif isinstance(operation, _Settle):
-                keys = {(operation.lease.job_no, row["key"]) for row in operation.rows}
-                if not settled.isdisjoint(keys):
+                if not settled.isdisjoint(operation.rows):
                     pour()
-                settled |= keys
+                settled.update(operation.rows)
                 settles.append(operation)
             else:
                 pour()
@@ -585,61 +601,61 @@ class Ledger(Departing, Reading):
         return later
 
     def _begins(self, begins: Sequence[_Begin]) -> Apply:
-        now = self._clock.now()
-        rows: dict[tuple[int, bytes], dict[str, Any]] = {}
-        for begin in begins:
-            job = begin.lease.job_no
-            number = self._folder_numbers[job, begin.folder_id]
-            for row in begin.rows:
-                row["job"], row["folder"], row["state"], row["updated"] = job, number, _SENDING, now
-                rows[job, row["key"]] = row
-        jobs = {row["folder"]: row["job"] for row in rows.values()}
-        known, new = _known(rows), BEGIN.ready(list(rows.values()))
+        rows, jobs = self._placed(begins)
+        every = list(rows.values())
+        first = BEGIN_NEW.ready_tuples(every)
 
-        def apply(connection: sqlite3.Connection) -> None:
-            before = fetch(connection, known)
-            execute(connection, new)
-            if before:
-                self._count(connection, jobs, map(_no_more, before))
+        def again(connection: sqlite3.Connection) -> None:
+            before = fetch(connection, _known(rows))
+            execute(connection, BEGIN.ready_tuples(every))
+            self._count(connection, jobs, map(_no_more, before))
 
-        return apply
+        return _or_else(first, len(every), [], again)
 
     def _settles(self, settles: Sequence[_Settle]) -> Apply:
-        rows: dict[tuple[int, bytes], dict[str, Any]] = {}
-        for settle in settles:
-            job = settle.lease.job_no
-            number = self._folder_numbers[job, settle.folder_id]
-            for row in settle.rows:
-                row["job"], row["folder"] = job, number
-                rows[job, row["key"]] = row
-        counts: list[tuple[int, str, str, int, int]] = []
+        rows, jobs = self._placed(settles)
+        every = list(rows.values())
+        counts: dict[tuple[int, str, str], list[int]] = {}
         samples: dict[int, list[int]] = {}
-        for row in rows.values():
-            counts.append((row["folder"], row["state"], row["why"], 1, row["size"] or 0))
-            if row["state"] == _COPIED:
-                sample = samples.setdefault(int(row["updated"]) // SAMPLE_S * SAMPLE_S, [0, 0])
+        for row in every:
+            count = counts.setdefault((row[_FOLDER], row[_STATE], row[_WHY]), [0, 0])
+            count[0] += 1
+            count[1] += row[_SIZE] or 0
+            if row[_STATE] == _COPIED:
+                sample = samples.setdefault(int(row[_UPDATED]) // SAMPLE_S * SAMPLE_S, [0, 0])
                 sample[0] += 1
-                sample[1] += row["octets"]
+                sample[1] += row[_OCTETS]
         run = settles[0].lease.run
-        jobs = {row["folder"]: row["job"] for row in rows.values()}
-        known, new = _known(rows), SETTLE.ready(list(rows.values()))
-        sums = TALLY.ready(_sums(jobs, counts))
-        new += SAMPLE.ready(
+        sampled = SAMPLE.ready(
             [
                 {"run": run, "at": at, "items": items, "octets": octets}
                 for at, (items, octets) in samples.items()
             ]
         )
+        fresh = [(*key, *count) for key, count in counts.items()]
+        sums = TALLY.ready(_sums(jobs, fresh))  # type: ignore[arg-type]
 
-        def apply(connection: sqlite3.Connection) -> None:
-            before = fetch(connection, known)
-            execute(connection, new)
-            if before:
-                self._count(connection, jobs, [*counts, *map(_no_more, before)])
-            else:
-                execute(connection, sums)
+        def again(connection: sqlite3.Connection) -> None:
+            before = fetch(connection, _known(rows))
+            execute(connection, SETTLE.ready_tuples(every))
+            execute(connection, sampled)
+            self._count(connection, jobs, [*fresh, *map(_no_more, before)])  # type: ignore[list-item]
 
-        return apply
+        return _or_else(SETTLE_BEGUN.ready_tuples(every), len(every), [*sampled, *sums], again)
+
+    def _placed(
+        self, operations: Sequence[_Begin] | Sequence[_Settle]
+    ) -> tuple[dict[tuple[int, bytes], tuple[Any, ...]], dict[int, int]]:
+        """Whole rows by job and key, of two for one item the later; and the job of each folder."""
+        rows: dict[tuple[int, bytes], tuple[Any, ...]] = {}
+        jobs: dict[int, int] = {}
+        for operation in operations:
+            job = operation.lease.job_no
+            number = self._folder_numbers[job, operation.folder_id]
+            jobs[number] = job
+            for key, row in operation.rows.items():
+                rows[job, key] = (job, key, number, *row)
+        return rows, jobs
 
     @staticmethod
     def _count(
@@ -697,20 +713,36 @@ def _known(places: Iterable[tuple[int, bytes]]) -> list[Ready]:
     return [KNOWN.ready(places=part) for part in parts(places)]
 
 
-def _row_of(ref: ItemRef, page: int) -> dict[str, Any]:
-    return {
-        "key": key_of(ref.id),
-        "source_id": ref.id,
-        "version": ref.version,
-        "kind": ref.kind.value,
-        "item_class": ref.item_class,
-        "size": ref.size,
-        "received": to_epoch(ref.received),
-        "message_id": ref.message_id[:MAX_TEXT],
-        "seen": None if ref.seen is None else int(ref.seen),
-        "fingerprint": ref.fingerprint,
-        "page": page,
-    }
+def _or_else(
+    first: list[Ready], rows: int, then: list[Ready], again: Callable[[sqlite3.Connection], None]
+) -> Apply:
+    """What holds for nearly every item, in one statement; where it held for fewer rows than given, all of them the long way."""
+
+    def apply(connection: sqlite3.Connection) -> None:
+        connection.execute("SAVEPOINT first")
+        if execute(connection, first) == rows:
+            execute(connection, then)
+        else:
+            connection.execute("ROLLBACK TO first")
+            again(connection)
+        connection.execute("RELEASE first")
+
+    return apply
+
+
+def _described(ref: ItemRef) -> tuple[Any, ...]:
+    """As `_REF`."""
+    received, seen = ref.received, ref.seen
+    return (
+        ref.id,
+        ref.version,
+        _KINDS[ref.kind],
+        ref.item_class,
+        ref.size,
+        None if received is None else to_epoch(received),
+        ref.message_id[:MAX_TEXT],
+        None if seen is None else int(seen),
+    )
 
 
 def _why(outcome: Outcome) -> tuple[str, str]:

@@ -115,29 +115,37 @@ class Statement:
 class Insert:
     """An INSERT, or upsert, of any number of rows: mappings that hold every parameter."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, order: Sequence[str] = ()) -> None:
+        """order: of the parameters, for rows that are tuples."""
         self._name = name
+        self._of_tuples = tuple(order)
 
     @cached_property
     def _parts(self) -> tuple[str, str, str, Callable[[Mapping[str, Any]], tuple[Any, ...]]]:
         head, group, tail = _VALUES.split(TEXTS[self._name])
         if _NAME.search(head + tail):
             raise AssertionError("all parameters of an INSERT must stand among its values")
-        return head, _NAME.sub("?", group), tail, itemgetter(*_NAME.findall(group))
+        names = _NAME.findall(group)
+        if self._of_tuples and self._of_tuples != tuple(names):
+            raise AssertionError(f"{self._name} takes {names}")
+        return head, _NAME.sub("?", group), tail, itemgetter(*names)
 
     def run(self, connection: sqlite3.Connection, rows: Sequence[Mapping[str, Any]]) -> None:
         execute(connection, self.ready(rows))
 
     def ready(self, rows: Sequence[Mapping[str, Any]]) -> list[Ready]:
+        """The statements for these rows."""
+        return self.ready_tuples(list(map(self._parts[3], rows)))
+
+    def ready_tuples(self, rows: Sequence[tuple[Any, ...]]) -> list[Ready]:
         """Rows go in many to a statement: each step of SQLite gives up the interpreter's lock, and among two hundred busy
         threads getting it back costs milliseconds, so what counts is how often that happens."""
-        get = self._parts[3]
         at, left = 0, len(rows)
         found: list[Ready] = []
         while left:
             # Sixteens and a rest: few different texts, so that SQLite's cache of prepared statements holds all of them.
             count = left if left < 16 else min(MOST, left - left % 16)
-            values = list(chain.from_iterable(map(get, rows[at : at + count])))
+            values = list(chain.from_iterable(rows[at : at + count]))
             found.append((self._text(count), values))
             at += count
             left -= count
@@ -149,9 +157,9 @@ class Insert:
         return f"{head}VALUES {', '.join([group] * count)}{tail}"
 
 
-def execute(connection: sqlite3.Connection, ready: Iterable[Ready]) -> None:
-    for text, values in ready:
-        _do(connection, text, values)
+def execute(connection: sqlite3.Connection, ready: Iterable[Ready]) -> int:
+    """Returns how many rows were changed."""
+    return sum(_do(connection, text, values).rowcount for text, values in ready)
 
 
 def fetch(connection: sqlite3.Connection, ready: Iterable[Ready]) -> list[Any]:

@@ -242,6 +242,8 @@ def _hot() -> Iterator[tuple[str, Any]]:
         | dict.fromkeys(("why", "error", "target_id", "target_version", "path_taken", "notes"), _EMPTY)
         | {"attempts": _ONE, "octets": _ZERO}
     )
+    # Where all of them are new nothing else is to be seen to; else this stores fewer than it was given.
+    yield "begin_new", statement.on_conflict_do_nothing(index_elements=["job", "key"])
     # target_id stays: of an update in doubt the ledger still knows which target item it was about.
     renewed = ["folder", "state", "updated", *(name for name in _REF if name not in ("key", "source_id"))]
     yield (
@@ -259,12 +261,22 @@ def _hot() -> Iterator[tuple[str, Any]]:
     # A failed update leaves the older copy where it is, so its target id is not forgotten.
     kept = _kept(statement, s.entry, ("target_id", "target_version"))
     renewed = [name for name in outcome if name not in kept]
-    renewed += ["folder", "updated", "version", "seen", "fingerprint", "size", "item_class", "received"]
+    renewed += ["updated", "version", "seen", "fingerprint", "size", "item_class", "received"]
+    renewing = {name: statement.excluded[name] for name in renewed} | kept
+    # Where all of them were begun in this folder, or are new: what the tally counts was not said of any before. Else this
+    # changes fewer than it was given.
+    yield (
+        "settle_begun",
+        statement.on_conflict_do_update(
+            index_elements=["job", "key"],
+            set_=renewing,
+            where=(entry.state == _word(State.SENDING)) & (entry.folder == statement.excluded.folder),
+        ),
+    )
     yield (
         "settle",
         statement.on_conflict_do_update(
-            index_elements=["job", "key"],
-            set_={name: statement.excluded[name] for name in renewed} | kept,
+            index_elements=["job", "key"], set_={"folder": statement.excluded.folder} | renewing
         ),
     )
     # Entries that are counted in the tally: all that have an outcome.

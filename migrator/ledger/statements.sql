@@ -1,5 +1,5 @@
 -- revision
-0003
+0004
 
 -- create 1
 CREATE TABLE meta (
@@ -78,7 +78,6 @@ CREATE TABLE entry (
 	updated FLOAT NOT NULL,
 	PRIMARY KEY (job, "key")
 )
- WITHOUT ROWID
 
 -- create 5
 CREATE INDEX entry_of_folder ON entry (job, folder)
@@ -208,7 +207,7 @@ ANALYZE sqlite_schema
 DELETE FROM sqlite_stat1
 
 -- create 22
-INSERT INTO sqlite_stat1 VALUES ('entry', 'entry', '10000000 10000 1')
+INSERT INTO sqlite_stat1 VALUES ('entry', 'sqlite_autoindex_entry_1', '10000000 10000 1')
 
 -- create 23
 INSERT INTO sqlite_stat1 VALUES ('entry', 'entry_of_folder', '10000000 10000 1000 1')
@@ -301,8 +300,14 @@ SELECT folder.no, folder.job, folder.source_id, folder.path, folder.kind, folder
 FROM folder
 WHERE folder.job = :job_no ORDER BY folder.no
 
+-- begin_new
+INSERT INTO entry (job, "key", folder, source_id, version, kind, item_class, size, received, message_id, seen, state, why, error, target_id, target_version, fingerprint, attempts, octets, path_taken, notes, page, updated) VALUES (:job, :key, :folder, :source_id, :version, :kind, :item_class, :size, :received, :message_id, :seen, :state, '', '', '', '', :fingerprint, 1, 0, '', '', :page, :updated) ON CONFLICT (job, "key") DO NOTHING
+
 -- begin
 INSERT INTO entry (job, "key", folder, source_id, version, kind, item_class, size, received, message_id, seen, state, why, error, target_id, target_version, fingerprint, attempts, octets, path_taken, notes, page, updated) VALUES (:job, :key, :folder, :source_id, :version, :kind, :item_class, :size, :received, :message_id, :seen, :state, '', '', '', '', :fingerprint, 1, 0, '', '', :page, :updated) ON CONFLICT (job, "key") DO UPDATE SET folder = excluded.folder, version = excluded.version, kind = excluded.kind, item_class = excluded.item_class, size = excluded.size, received = excluded.received, message_id = excluded.message_id, seen = excluded.seen, state = excluded.state, why = '', error = '', fingerprint = excluded.fingerprint, attempts = (entry.attempts + 1), page = excluded.page, updated = excluded.updated
+
+-- settle_begun
+INSERT INTO entry (job, "key", folder, source_id, version, kind, item_class, size, received, message_id, seen, state, why, error, target_id, target_version, fingerprint, attempts, octets, path_taken, notes, page, updated) VALUES (:job, :key, :folder, :source_id, :version, :kind, :item_class, :size, :received, :message_id, :seen, :state, :why, :error, :target_id, :target_version, :fingerprint, 0, :octets, :path_taken, :notes, :page, :updated) ON CONFLICT (job, "key") DO UPDATE SET version = excluded.version, item_class = excluded.item_class, size = excluded.size, received = excluded.received, seen = excluded.seen, state = excluded.state, why = excluded.why, error = excluded.error, target_id = CASE WHEN (excluded.target_id = '') THEN entry.target_id ELSE excluded.target_id END, target_version = CASE WHEN (excluded.target_version = '') THEN entry.target_version ELSE excluded.target_version END, fingerprint = excluded.fingerprint, octets = excluded.octets, path_taken = excluded.path_taken, notes = excluded.notes, updated = excluded.updated WHERE entry.state = 'sending' AND entry.folder = excluded.folder
 
 -- settle
 INSERT INTO entry (job, "key", folder, source_id, version, kind, item_class, size, received, message_id, seen, state, why, error, target_id, target_version, fingerprint, attempts, octets, path_taken, notes, page, updated) VALUES (:job, :key, :folder, :source_id, :version, :kind, :item_class, :size, :received, :message_id, :seen, :state, :why, :error, :target_id, :target_version, :fingerprint, 0, :octets, :path_taken, :notes, :page, :updated) ON CONFLICT (job, "key") DO UPDATE SET folder = excluded.folder, version = excluded.version, item_class = excluded.item_class, size = excluded.size, received = excluded.received, seen = excluded.seen, state = excluded.state, why = excluded.why, error = excluded.error, target_id = CASE WHEN (excluded.target_id = '') THEN entry.target_id ELSE excluded.target_id END, target_version = CASE WHEN (excluded.target_version = '') THEN entry.target_version ELSE excluded.target_version END, fingerprint = excluded.fingerprint, octets = excluded.octets, path_taken = excluded.path_taken, notes = excluded.notes, updated = excluded.updated

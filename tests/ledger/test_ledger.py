@@ -350,7 +350,7 @@ def test_a_ledger_of_the_first_schema_is_brought_up_to_date_and_kept_beside(
     with Ledger.open(path, clock=clock) as ledger:
         assert [job.id for job in ledger.jobs()] == ["old-job"]
         assert ledger.fidelity() == []
-    with sqlite3.connect(tmp_path / "ledger.db.before-0003") as connection:
+    with sqlite3.connect(tmp_path / "ledger.db.before-0004") as connection:
         assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [("0001",)]
 
 
@@ -574,4 +574,4 @@ def test_an_old_ledger_learns_its_routes(tmp_path: Path, clock: FakeClock) -> No
         assert list(old.paths_taken()) == expected
         assert sum(one.items for one in expected) == 3
         assert old.balance_by_job()[0].failed == 1
-    assert (tmp_path / "ledger.db.before-0003").exists()
+    assert (tmp_path / "ledger.db.before-0004").exists()
