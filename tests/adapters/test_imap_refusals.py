@@ -160,6 +160,21 @@ def test_who_does_not_mind_line_ends_gets_the_message_as_it_is(
     assert b"".join(item.content.pieces()) == b"Subject: bare\r\n\r\nline\r\nfeeds\r\n"
 
 
+def test_an_update_that_a_lost_answer_left_behind_is_not_stored_again_for_its_line_ends(
+    dovecot: servers.Server,  # noqa: F811
+    closing: contextlib.ExitStack,  # noqa: F811
+) -> None:
+    """Dovecot gives out CR LF for the bare line ends that it was given: the same message still."""
+    target = open_target(dovecot, closing)
+    folder = inbox(target)
+    (old,) = target.store(folder, items(b"Subject: first\n\nline\n"))
+    changed = items(b"Subject: second\n\nline\nfeeds\n")
+    target.store(folder, changed)  # as an earlier try would have left it
+    (outcome,) = target.store(folder, changed, [(old.target_id, old.target_version)])
+    assert outcome.state is State.COPIED
+    assert len(target.page(folder, None).refs) == 1
+
+
 def test_a_message_that_cannot_be_delivered_stands_alone(
     dovecot: servers.Server,  # noqa: F811
     closing: contextlib.ExitStack,  # noqa: F811

@@ -47,6 +47,16 @@ def unfit(raw: bytes) -> bool:
     return b"\0" in raw or raw.count(b"\n") != raw.count(b"\r\n")
 
 
+def size_with_line_ends(raw: bytes) -> int:
+    """Octets of the message where the server writes every line end as CR LF."""
+    return len(raw) + raw.count(b"\n") - raw.count(b"\r\n")
+
+
+def alike(one: bytes, other: bytes) -> bool:
+    """The same, but for line ends, which some servers write anew."""
+    return one == other or _BARE.sub(b"\r\n", one) == _BARE.sub(b"\r\n", other)
+
+
 def mend(raw: bytes) -> tuple[bytes, tuple[str, ...]]:
     """Line ends as they must be, and parts that hold NULs as base64."""
     notes: list[str] = []

@@ -5,12 +5,9 @@ Facts this module rests on:
   are stored (RFC 3501 6.3.11, RFC 3502)
 - APPENDUID tells the UIDs, of several in their order (RFC 4315)
 - Dovecot appends nine times faster to a folder that is selected on the connection than to one that is not, when it is large
-- a flag that is not among PERMANENTFLAGS is lost, or makes the server refuse the message (RFC 3501 7.1)
-- Exchange shows \\Flagged only when it is set by STORE, shows $MDNSent as a category, and closes the connection after about ten
-  errors (imapsync's FAQ.Exchange, FAQ.Flags)
+- Exchange closes the connection after about ten errors (imapsync's FAQ.Exchange)
 - APPENDLIMIT=n announces the largest message for all folders; without a number, STATUS tells each folder's, or NIL (RFC 7889 2, 3)
-- where UTF8=ACCEPT is enabled, a message with 8-bit letters in its head goes as UTF8 (~{n}…) (RFC 6855 4); such a literal can go
-  without waiting only where BINARY is, too (RFC 4466 6, literal8)
+- a literal of UTF8 (~{n}…) can go without waiting only where BINARY is, too (RFC 4466 6, literal8)
 - nothing of an APPEND is stored before the end of its line came
 - GETQUOTAROOT tells usage and limit in units of 1024 octets, to whom QUOTA is announced (RFC 9208 4.2, 5.1)
 """
@@ -19,14 +16,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from migrator.adapters.imap import faults, fit
 from migrator.adapters.imap.client import ImapClient, Shared
 from migrator.adapters.imap.grammar import (
     Garbled,
     expand,
-    format_date,
     number_of,
     pairs,
     sets,
@@ -41,16 +37,15 @@ from migrator.adapters.imap.listing import (
     marks_of,
     parse_status,
     split_id,
-    version_of,
 )
 from migrator.adapters.imap.names import tame
+from migrator.adapters.imap.outgoing import Outgoing, Preparing, head_octets, mended
 from migrator.adapters.imap.source import ORIGIN, ImapReader
 from migrator.adapters.imap.wire import LITERAL_MINUS, Lost, Selected, Tagged, Wire
 from migrator.errors import InDoubt, ItemError, JobError, MigratorError, Throttled, Transient
 from migrator.interfaces import Finding, Standing, TargetTraits
 from migrator.model import (
     Checkpoint,
-    Flag,
     Folder,
     FolderPath,
     Format,
@@ -65,15 +60,6 @@ from migrator.model import (
 
 Buffer = bytes | memoryview
 
-SYSTEM = {
-    Flag.SEEN: b"\\Seen",
-    Flag.DRAFT: b"\\Draft",
-    Flag.FLAGGED: b"\\Flagged",
-    Flag.ANSWERED: b"\\Answered",
-    Flag.FORWARDED: b"$Forwarded",
-}
-_ATOM = re.compile(r"[\x21\x23\x24\x26\x27\x2b-\x5a\x5e-\x7a|}~]+")
-_LETTERS = re.compile(r"[^\x21\x23\x24\x26\x27\x2b-\x5a\x5e-\x7a|}~]+")
 ROLE_NAMES = {
     Role.SENT: "Sent",
     Role.DRAFTS: "Drafts",
@@ -90,37 +76,6 @@ ROLE_USES = {
     Role.JUNK: b"\\Junk",
     Role.ARCHIVE: b"\\Archive",
 }
-
-
-@dataclass(slots=True)
-class _Ready:
-    """A message as it will be sent."""
-
-    number: int
-    item: Item
-    pieces: list[Buffer]
-    size: int
-    flags: list[bytes]
-    late: list[bytes]  # set by STORE afterwards
-    notes: tuple[str, ...]
-    utf8: bool = False
-
-    def announced(self, waits: bool) -> bytes:
-        """All that stands before the octets."""
-        plus = b"" if waits else b"+"
-        if self.utf8:
-            return b"%s UTF8 (~{%d%s}\r\n" % (self.head, self.size, plus)
-        return b"%s {%d%s}\r\n" % (self.head, self.size, plus)
-
-    @property
-    def after(self) -> bytes:
-        return b")" if self.utf8 else b""
-
-    @property
-    def head(self) -> bytes:
-        words = b" (" + b" ".join(self.flags) + b")" if self.flags else b""
-        received = self.item.ref.received or self.item.ref.sent
-        return words + (b" " + format_date(received) if received is not None else b"")
 
 
 _STORAGE = re.compile(rb"\* QUOTA .*\(.*?STORAGE (\d{1,18}) (\d{1,18})", re.IGNORECASE | re.DOTALL)
@@ -146,6 +101,7 @@ class ImapTarget(ImapReader):
         self._store_items = client.number("store_items", 500)
         self._most = client.number("max_octets", 0) or None
         self._receipts = client.endpoint.options.get("receipts", "")
+        self._prepared: tuple[object, Preparing] | None = None
 
     @property
     def traits(self) -> TargetTraits:
@@ -338,13 +294,14 @@ class ImapTarget(ImapReader):
         self._limit(wire)
         limits = [one for one in (self._most, self._shared.append_most.get(folder.id)) if one is not None]
         most = min(limits, default=None)
-        fresh: list[_Ready] = []
+        preparing = self._preparing(wire, there)
+        fresh: list[Outgoing] = []
         for number, item in enumerate(items):
             refused = self._refused(item, most)
             if refused is not None:
                 outcomes[number] = refused
                 continue
-            ready = self._prepare(number, item, there, wire)
+            ready = preparing.prepare(number, item)
             if most is not None and ready.size > most:
                 outcomes[number] = Outcome(item.ref, State.SKIPPED, reason=SkipReason.TOO_LARGE)
             else:
@@ -400,6 +357,16 @@ class ImapTarget(ImapReader):
                     return int(limit)
         return None
 
+    def _preparing(self, wire: Wire, there: Selected) -> Preparing:
+        """As long as a folder takes the same flags, what is known of them is kept."""
+        exchange = wire.has(b"CLIENTACCESSRULES") or wire.has(b"BACKENDAUTHENTICATE")
+        disarm = self._receipts == "disarm" or (exchange and self._receipts != "keep")
+        key = (there.flags, exchange, disarm, wire.utf8)
+        if self._prepared is None or self._prepared[0] != key:
+            made = Preparing(there.flags, exchange=exchange, disarm=disarm, utf8=wire.utf8)
+            self._prepared = (key, made)
+        return self._prepared[1]
+
     @staticmethod
     def _refused(item: Item, most: int | None) -> Outcome | None:
         ref = item.ref
@@ -411,82 +378,22 @@ class ImapTarget(ImapReader):
             return _failed(ref, ItemError("the item's content is empty", code="empty_content"))
         return None
 
-    def _exchange(self, wire: Wire) -> bool:
-        return wire.has(b"CLIENTACCESSRULES") or wire.has(b"BACKENDAUTHENTICATE")
-
-    def _prepare(self, number: int, item: Item, there: Selected, wire: Wire) -> _Ready:
-        exchange = self._exchange(wire)
-        notes = list(item.notes)
-        pieces: list[Buffer] = list(item.content.pieces())
-        raw: bytes | None = None
-        if (exchange and self._receipts != "keep") or self._receipts == "disarm":
-            raw = b"".join(pieces)
-            raw, armed = fit.disarm(raw)
-            if armed:
-                notes.append("receipt_request_disarmed")
-        # Exchange ends the connection after some errors; others are asked first whether they mind (`_mended`).
-        if raw is None and (exchange or any(fit.has_nul(piece) for piece in pieces)):
-            raw = b"".join(pieces)
-        if raw is not None and fit.unfit(raw):
-            raw, changed = fit.mend(raw)
-            notes += changed
-        if exchange and raw is not None and fit.too_long(raw):
-            raw, changed = fit.shorten(raw)
-            notes += changed
-        if raw is not None:
-            pieces = [raw]
-        size = sum(len(piece) for piece in pieces)
-        flags, late, dropped = self._flags(item, there, exchange)
-        if dropped:
-            notes.append("keywords_dropped")
-        utf8 = wire.utf8 and not _head(pieces).isascii()
-        return _Ready(number, item, pieces, size, flags, late, tuple(dict.fromkeys(notes)), utf8)
-
-    @staticmethod
-    def _flags(item: Item, there: Selected, exchange: bool) -> tuple[list[bytes], list[bytes], bool]:
-        """(flags for APPEND, flags to be set afterwards, whether some cannot be kept)."""
-        wanted: dict[bytes, bytes] = {}
-        dropped = False
-        for flag, word in SYSTEM.items():
-            if flag in item.flags:
-                wanted[word.lower()] = word
-        for name in item.categories:
-            if name.startswith("\\"):
-                word = name.encode("ascii", "ignore")
-                if word.lower() == b"\\deleted":
-                    wanted[b"\\deleted"] = b"\\Deleted"
-                continue
-            text = name if _ATOM.fullmatch(name) else _LETTERS.sub("_", name).strip("_")
-            if not text:
-                dropped = True
-                continue
-            dropped = dropped or text != name
-            wanted.setdefault(text.lower().encode(), text.encode())
-        if exchange:
-            wanted.pop(b"$mdnsent", None)
-        if there.flags and b"\\*" not in there.flags:
-            kept = {key: word for key, word in wanted.items() if key in there.flags}
-            dropped = dropped or len(kept) != len(wanted)
-            wanted = kept
-        late = [wanted.pop(b"\\flagged")] if exchange and b"\\flagged" in wanted else []
-        return sorted(wanted.values(), key=bytes.lower), late, dropped
-
     # ---- append
 
-    def _append(self, folder: Folder, ready: Sequence[_Ready], outcomes: dict[int, Outcome]) -> None:
+    def _append(self, folder: Folder, ready: Sequence[Outgoing], outcomes: dict[int, Outcome]) -> None:
         """New messages, in one command or pipelined. Raises Transient or JobError when nothing was stored."""
         wire, _ = self._writable(folder)
         if len(ready) > 1 and wire.has(b"MULTIAPPEND") and wire.has(b"UIDPLUS"):
             if self._send(wire, folder, [ready], outcomes) is None:
                 return
             wire, _ = self._writable(folder)
-            if _mended(ready):
+            if mended(ready):
                 if self._send(wire, folder, [ready], outcomes) is None:
                     return
                 wire, _ = self._writable(folder)
             # All or none: who was it? Pipelined one by one tells.
         self._send(wire, folder, [[one] for one in ready], outcomes)
-        refused = _mended([one for one in ready if _is_refusal(outcomes[one.number])])
+        refused = mended([one for one in ready if _is_refusal(outcomes[one.number])])
         if refused:
             wire, _ = self._writable(folder)
             self._send(wire, folder, [[one] for one in refused], outcomes)
@@ -495,7 +402,7 @@ class ImapTarget(ImapReader):
         self,
         wire: Wire,
         folder: Folder,
-        commands: Sequence[Sequence[_Ready]],
+        commands: Sequence[Sequence[Outgoing]],
         outcomes: dict[int, Outcome],
     ) -> Tagged | None:
         """Send APPEND commands and settle what they are about.
@@ -548,7 +455,7 @@ class ImapTarget(ImapReader):
         self._settle_appends(wire, folder, start, commands, ended, outcomes)
         return None
 
-    def _slowly(self, wire: Wire, name: bytes, batch: Sequence[_Ready]) -> Tagged:
+    def _slowly(self, wire: Wire, name: bytes, batch: Sequence[Outgoing]) -> Tagged:
         """Without LITERAL+: each literal waits for the server's word (LITERAL-: short ones do not). Raises Lost, _NotSent."""
         tag = wire.start(b"APPEND " + name)
         try:
@@ -571,7 +478,7 @@ class ImapTarget(ImapReader):
     def _lost(
         self,
         e: Lost,
-        commands: Sequence[Sequence[_Ready]],
+        commands: Sequence[Sequence[Outgoing]],
         ended: dict[int, Tagged],
         outcomes: dict[int, Outcome],
         folder: Folder,
@@ -599,12 +506,12 @@ class ImapTarget(ImapReader):
         wire: Wire,
         folder: Folder,
         start: int,
-        commands: Sequence[Sequence[_Ready]],
+        commands: Sequence[Sequence[Outgoing]],
         ended: dict[int, Tagged],
         outcomes: dict[int, Outcome],
     ) -> None:
-        unknown: list[_Ready] = []
-        late: list[tuple[int, _Ready]] = []
+        unknown: list[Outgoing] = []
+        late: list[tuple[int, Outgoing]] = []
         for number, batch in enumerate(commands):
             said = ended[number]
             validity, uids = _appended(said)
@@ -616,7 +523,7 @@ class ImapTarget(ImapReader):
                     unknown.append(one)
                     continue
                 outcomes[one.number] = self._stored(folder, one, validity, uids[place])
-                if one.late:
+                if one.words.late:
                     late.append((uids[place], one))
         if unknown:
             self._look_up(folder, start, unknown, outcomes, late)
@@ -635,23 +542,23 @@ class ImapTarget(ImapReader):
         ):
             raise errors[0]
 
-    def _judged(self, one: _Ready, error: MigratorError) -> Outcome:
+    def _judged(self, one: Outgoing, error: MigratorError) -> Outcome:
         if isinstance(error, ItemError) and error.code == "too_large":
             return Outcome(one.item.ref, State.SKIPPED, reason=SkipReason.TOO_LARGE, notes=(error.message,))
         return _failed(one.item.ref, error)
 
-    def _stored(self, folder: Folder, one: _Ready, uidvalidity: int, uid: int) -> Outcome:
+    def _stored(self, folder: Folder, one: Outgoing, uidvalidity: int, uid: int) -> Outcome:
         return Outcome(
             one.item.ref,
             State.COPIED,
             item_id(folder.id, uidvalidity, uid),
-            version_of([*one.flags, *one.late]),
+            one.words.version,
             octets=one.size,
             notes=one.notes,
         )
 
     def _set_late(
-        self, folder: Folder, late: Sequence[tuple[int, _Ready]], outcomes: dict[int, Outcome]
+        self, folder: Folder, late: Sequence[tuple[int, Outgoing]], outcomes: dict[int, Outcome]
     ) -> None:
         def set_flags(wire: Wire) -> None:
             self._between(wire)
@@ -675,9 +582,9 @@ class ImapTarget(ImapReader):
         self,
         folder: Folder,
         start: int,
-        unknown: Sequence[_Ready],
+        unknown: Sequence[Outgoing],
         outcomes: dict[int, Outcome],
-        late: list[tuple[int, _Ready]],
+        late: list[tuple[int, Outgoing]],
     ) -> None:
         """No APPENDUID: find what was just stored, by size, Message-ID and order of arrival."""
 
@@ -693,13 +600,14 @@ class ImapTarget(ImapReader):
             refs = []
         free = {ref.id: ref for ref in refs}
         for one in unknown:
-            ours, _, _ = head_of(_head(one.pieces))
+            ours, _, _ = head_of(head_octets(one.pieces))
+            sizes = (one.size, fit.size_with_line_ends(b"".join(one.pieces)))
             match = next(
                 (
                     ref
                     for ref in free.values()
                     if ref.message_id == ours
-                    and (ref.size in (None, one.size) or abs((ref.size or 0) - one.size) < 512)
+                    and (ref.size is None or any(abs(ref.size - size) < 512 for size in sizes))
                 ),
                 None,
             )
@@ -711,12 +619,12 @@ class ImapTarget(ImapReader):
             split = split_id(match.id)
             assert split is not None
             outcomes[one.number] = self._stored(folder, one, split[1], split[2])
-            if one.late:
+            if one.words.late:
                 late.append((split[2], one))
 
     # ---- update
 
-    def _update(self, folder: Folder, ready: _Ready, replaced: tuple[str, str]) -> Outcome:
+    def _update(self, folder: Folder, ready: Outgoing, replaced: tuple[str, str]) -> Outcome:
         """Over an earlier copy: flags are set; other content is appended and the old message removed afterwards."""
         ref = ready.item.ref
         split = split_id(replaced[0])
@@ -742,9 +650,9 @@ class ImapTarget(ImapReader):
         found = self._box.reading(look)
         if found is None or found[0] != replaced[1]:
             return _failed(ref, ItemError("the target item was changed meanwhile", code="conflict"))
-        if found[1] is not None and found[1] != b"".join(ready.pieces):
+        if found[1] is not None and not fit.alike(found[1], b"".join(ready.pieces)):
             return self._exchange_message(folder, ready, split[2])
-        words = [*ready.flags, *ready.late]
+        words = [*ready.words.now, *ready.words.late]
 
         def set_flags(wire: Wire) -> Tagged:
             said, _ = wire.ask(b"UID STORE %d FLAGS.SILENT (%s)" % (split[2], b" ".join(words)))
@@ -760,13 +668,13 @@ class ImapTarget(ImapReader):
         if not said.ok:
             return _failed(ref, faults.about_item(said, self._box.who))
         return Outcome(
-            ref, State.COPIED, replaced[0], version_of(words), octets=ready.size, notes=ready.notes
+            ref, State.COPIED, replaced[0], ready.words.version, octets=ready.size, notes=ready.notes
         )
 
-    def _exchange_message(self, folder: Folder, ready: _Ready, old: int) -> Outcome:
+    def _exchange_message(self, folder: Folder, ready: Outgoing, old: int) -> Outcome:
         """Append the new one, then remove the old one; a new one that an earlier try has left is taken instead."""
         body = b"".join(ready.pieces)
-        message_id, _, _ = head_of(_head(ready.pieces))
+        message_id, _, _ = head_of(head_octets(ready.pieces))
 
         def look(wire: Wire) -> tuple[int, int] | None:
             self._between(wire)
@@ -778,13 +686,13 @@ class ImapTarget(ImapReader):
                 if (
                     split is None
                     or ref.message_id != message_id
-                    or (not message_id and ref.size != len(body))
+                    or (not message_id and ref.size not in (len(body), fit.size_with_line_ends(body)))
                 ):
                     continue
                 _, untagged = wire.ask(b"UID FETCH %d (UID BODY.PEEK[])" % split[2])
                 for pieces in untagged:
                     data = fetched(pieces)
-                    if data is not None and b"BODY[]" in data and text_of(data[b"BODY[]"]) == body:
+                    if data is not None and b"BODY[]" in data and fit.alike(text_of(data[b"BODY[]"]), body):
                         return split[1], split[2]
             return None
 
@@ -889,19 +797,6 @@ class ImapTarget(ImapReader):
                 self._shared.folders = None
 
 
-def _mended(refused: Sequence[_Ready]) -> list[_Ready]:
-    """Those among refused messages that a strict server has a reason to refuse, made fit now."""
-    changed: list[_Ready] = []
-    for one in refused:
-        raw = b"".join(one.pieces)
-        if fit.unfit(raw):
-            raw, notes = fit.mend(raw)
-            one.pieces, one.size = [raw], len(raw)
-            one.notes = tuple(dict.fromkeys((*one.notes, *notes)))
-            changed.append(one)
-    return changed
-
-
 def _is_refusal(outcome: Outcome) -> bool:
     return isinstance(outcome.error, ItemError) and outcome.error.code == "refused"
 
@@ -919,9 +814,3 @@ def _appended(said: Tagged) -> tuple[int, list[int]]:
         return int(words[0]), list(expand(words[1].decode("ascii", "replace"), 100_000))
     except Garbled:
         return 0, []
-
-
-def _head(pieces: Sequence[Buffer]) -> bytes:
-    start = bytes(pieces[0][: 64 << 10]) if pieces else b""
-    ends = [at for gap in (b"\r\n\r\n", b"\n\n") if (at := start.find(gap)) >= 0]
-    return start[: min(ends)] if ends else start
