@@ -18,7 +18,7 @@ from migrator.errors import JobError, MigratorError, RunError, Transient, UserEr
 from migrator.events import FolderFinished
 from migrator.interfaces import TargetTraits
 from migrator.ledger import Lease
-from migrator.model import Job, Outcome, Path
+from migrator.model import Job, Kind, Outcome, Path
 from migrator.model import Page as Listed
 
 log = logging.getLogger(__name__)
@@ -71,6 +71,7 @@ class Belt:
         self.underway: set[str] = set()  # source ids begun without an outcome
         self.detours: dict[str, Path] = {}  # source id → path, where it is not that of its kind
         self.reader_waits = False
+        self._usual: dict[Kind, str] = {}  # the path of items of a kind, in the ledger's word
 
     def fail(self, error: BaseException) -> None:
         """Stop this mailbox. Called from any thread; the first error counts."""
@@ -206,8 +207,14 @@ class Belt:
 
     def _path_of(self, outcome: Outcome) -> str:
         """The path that an item took: noted when it was another than its kind's."""
-        path = self.detours.pop(outcome.ref.id, None) or self.routes.of(outcome.ref.kind).path
-        return path.value if path is not None else ""
+        detour = self.detours.pop(outcome.ref.id, None) if self.detours else None
+        if detour is not None:
+            return detour.value
+        usual = self._usual.get(outcome.ref.kind)
+        if usual is None:
+            path = self.routes.of(outcome.ref.kind).path
+            usual = self._usual[outcome.ref.kind] = path.value if path is not None else ""
+        return usual
 
     def done(self, work: Work, page: PageState, outcomes: Sequence[Outcome]) -> None:
         """Settle outcomes of a page's items and count them off."""

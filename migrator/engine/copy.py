@@ -56,7 +56,7 @@ from migrator.engine.departed import Departed
 from migrator.engine.doubt import Evidence, match, of_ref
 from migrator.engine.parcels import PageState, Parcel, Work, expected_octets, release_all, size_of
 from migrator.engine.portions import batches, listed, parts
-from migrator.engine.routes import Routes
+from migrator.engine.routes import PLAIN, Routes
 from migrator.engine.tools import Tools
 from migrator.engine.unanswered import FOLDER_GONE, GIVE_UPS, Unanswered, outage
 from migrator.engine.uploaders import Uploaders
@@ -402,7 +402,7 @@ class MailboxCopy:
         ticket = self._ledger.begin(self.lease, work.folder.id, refs, page=page.number)
         parcels = []
         for send, item in sendable:
-            taken = item.path or self._plain_path(item)
+            taken = item.path or PLAIN.get(item.format, Path.MIME)
             if taken is not self._routes.of(send.ref.kind).path:
                 self._belt.detours[send.ref.id] = taken
             if item.ref is not send.ref:
@@ -413,10 +413,6 @@ class MailboxCopy:
         self._belt.put(parcels)
         self._uploaders.wanted()
         self._belt.wait_for_room()
-
-    @staticmethod
-    def _plain_path(item: Item) -> Path:
-        return Path.STREAM if item.format is Format.FTS else Path.MIME
 
     def _read(self, refs: Sequence[ItemRef]) -> list[Item | Outcome]:
         """Export; what fails as a whole is halved until the item that it is about stands alone."""

@@ -37,6 +37,10 @@ class Route:
     why: str = ""
 
 
+PLAIN = {Format.FTS: Path.STREAM, Format.MIME: Path.MIME}
+"""The path that an item takes which names none."""
+
+
 class Routes:
     """What a source gives and a target takes, per origin and kind. Without `verdicts` every path is held for open."""
 
@@ -123,7 +127,7 @@ class Routes:
         except ItemError as error:
             item.content.release()
             return Outcome(item.ref, State.FAILED, error=error)
-        return item if route.path is Path.STREAM else replace(item, path=route.path)
+        return item if route.path is PLAIN.get(item.format) else replace(item, path=route.path)
 
 
 def _word(verdict: Verdict | None) -> str:
