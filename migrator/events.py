@@ -5,17 +5,16 @@ Counting happens where the thing happens, once; both faces only add up. `job` is
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from migrator.model import FolderPath, Outcome
+from migrator.record import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Event:
     """Base of all events."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RunStarted(Event):
     run: int
     jobs: tuple[str, ...]
@@ -24,7 +23,7 @@ class RunStarted(Event):
     at: float
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class JobStarted(Event):
     job: str
     source: str  # address
@@ -33,7 +32,7 @@ class JobStarted(Event):
     resumed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class FoldersListed(Event):
     """items and octets are what the source says it holds (None where it does not tell)."""
 
@@ -43,19 +42,19 @@ class FoldersListed(Event):
     octets: int | None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class FolderStarted(Event):
     job: str
     path: FolderPath
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class FolderFinished(Event):
     job: str
     path: FolderPath
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class BatchSettled(Event):
     """Outcomes that are durable in the ledger. Also for items found present, and for skipped ones."""
 
@@ -65,7 +64,7 @@ class BatchSettled(Event):
     at: float
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Waiting(Event):
     """A mailbox waits because the server said so (throttling) or does not answer (retry). until: epoch seconds."""
 
@@ -77,7 +76,7 @@ class Waiting(Event):
     at: float
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class EndpointDown(Event):
     """An endpoint is taken for down: its mailboxes wait, or are not tried for now."""
 
@@ -86,7 +85,7 @@ class EndpointDown(Event):
     at: float
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class EndpointBack(Event):
     """One that was taken for down answers again."""
 
@@ -94,7 +93,7 @@ class EndpointBack(Event):
     at: float
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Settled(Event):
     """In-doubt items were looked for in the target."""
 
@@ -104,7 +103,7 @@ class Settled(Event):
     resent: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class JobFinished(Event):
     """state: "done", "partial" (some items failed), "stopped" (interrupted, resumes) or "error".
 
@@ -120,14 +119,14 @@ class JobFinished(Event):
     user: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RunFinished(Event):
     run: int
     exit_code: int
     at: float
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ForecastUpdated(Event):
     """When all will be done, by what was measured so far. Epoch seconds; None: not within the hours of this run.
 
@@ -142,7 +141,7 @@ class ForecastUpdated(Event):
     at: float
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ForecastSlipping(Event):
     """The deadline will more likely than not be missed. Told once, and again only after it was in reach in between."""
 
@@ -154,7 +153,7 @@ class ForecastSlipping(Event):
     at: float
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Notice(Event):
     """level: "info", "warning", "error"."""
 

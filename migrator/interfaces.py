@@ -9,7 +9,7 @@ The contracts in `tests/contracts/` are these docstrings, executed.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Protocol, runtime_checkable
 
 from migrator.events import Event
@@ -26,13 +26,14 @@ from migrator.model import (
     Page,
     Role,
 )
+from migrator.record import record
 from migrator.settings import Endpoint
 
 Emit = Callable[[Event], None]
 """Takes an event; never blocks for long and never raises."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Finding:
     """One thing that a probe saw. level: "ok", "note", "warning" or "blocker"; a blocker has a remedy."""
 
@@ -42,7 +43,7 @@ class Finding:
     code: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Probe:
     """What opening a mailbox told. identity: stable for the mailbox's life (mailbox GUID, mailbox id), never its name."""
 
@@ -51,7 +52,7 @@ class Probe:
     findings: tuple[Finding, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Standing:
     """What a target tells of its room, its licence and the largest item it takes. None and "": it does not; why says so.
 
@@ -71,7 +72,7 @@ class Standing:
     receive_by: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ReaderTraits:
     """What listing and exporting can do. Callers ask here, never for a class."""
 
@@ -84,7 +85,7 @@ class ReaderTraits:
     origin: str = ""  # stamped on items: whose stream it is, e.g. "ews 15.1"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TargetTraits(ReaderTraits):
     accepts: tuple[Format, ...] = ()  # that `store` takes, best first
     kinds: frozenset[Kind] = frozenset(Kind)
@@ -245,7 +246,7 @@ class Pace(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Context:
     """What an adapter gets from the assembly room beside its endpoint."""
 

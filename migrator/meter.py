@@ -10,10 +10,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+
+from migrator.record import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Sent:
     """requests: as the server counts them (members of a batch each). octets: of request bodies. at_once: most that the
     server works on at the same time for one of our calls (of a batch it takes several members side by side)."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from enum import StrEnum
 from typing import IO, NewType, Protocol
+
+from migrator.record import record
 
 FolderPath = tuple[str, ...]
 """Folder names from the mailbox root down, unescaped, () is the root. Never a joined string: names hold any character."""
@@ -96,7 +98,7 @@ class State(StrEnum):
     FAILED = "failed"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Mailbox:
     """One side of a manifest row: which mailbox, at which endpoint, signed in as whom."""
 
@@ -106,7 +108,7 @@ class Mailbox:
     secret: str = field(default="", repr=False)  # reference such as env:NAME, keyring:service/user, file:path
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Job:
     """One mailbox pair of a plan."""
 
@@ -118,7 +120,7 @@ class Job:
     extra: Mapping[str, str] = field(default_factory=dict)  # unknown columns, kept for reports
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Folder:
     """A folder as one side lists it."""
 
@@ -135,7 +137,7 @@ class Folder:
     subscribed: bool | None = None  # whether mail programs are to show it; None where there is no such thing
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ItemRef:
     """What listing tells of an item, without its content."""
 
@@ -178,7 +180,7 @@ class Content(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Item:
     """An item with its content, on its way."""
 
@@ -193,7 +195,7 @@ class Item:
     spoilt: Exception | SkipReason | None = None  # why the content is not in the format that was asked for
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Checkpoint:
     """Where listing goes on ("list from here"); opaque to the engine."""
 
@@ -201,14 +203,14 @@ class Checkpoint:
     token: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Page:
     refs: tuple[ItemRef, ...]
     checkpoint: Checkpoint  # holds once every item of this page has an outcome
     last: bool
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Outcome:
     """What became of one item. One per item asked for, in the order asked."""
 

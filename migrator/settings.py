@@ -5,11 +5,13 @@ Units stand in the names: _s seconds, _octets bytes. A secret is always a refere
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 
+from migrator.record import record
 
-@dataclass(frozen=True, slots=True)
+
+@record
 class Limits:
     """What may be asked of one mailbox at this endpoint. Zero means: no limit of this sort."""
 
@@ -24,7 +26,7 @@ class Limits:
     timeout_s: float = 120.0  # without any octet from the server
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Endpoint:
     """A server with its tenant, as the project file names it. Which fields matter is the adapter's docstring."""
 
@@ -46,7 +48,7 @@ class Endpoint:
     options: dict[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RunSettings:
     """One run. A pass (pre-stage, delta, cutover) is these settings with other values, never another code path."""
 

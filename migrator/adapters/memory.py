@@ -20,7 +20,7 @@ import uuid
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from migrator.errors import CheckpointLost, InDoubt, ItemError, JobError, MigratorError
 from migrator.formats.content import MemoryContent
@@ -41,6 +41,7 @@ from migrator.model import (
     SkipReason,
     State,
 )
+from migrator.record import record
 from migrator.settings import Endpoint
 
 SCHEME = "memory/1"
@@ -65,7 +66,7 @@ ITEM_CLASSES = {
 }
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class StoredItem:
     """An item at rest. `ref` is what listing tells of it."""
 
@@ -78,7 +79,7 @@ class StoredItem:
     categories: tuple[str, ...] = ()
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class _FolderState:
     folder: Folder
     items: dict[str, StoredItem] = field(default_factory=dict)

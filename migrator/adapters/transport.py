@@ -37,7 +37,7 @@ import time
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import lru_cache
 from typing import Protocol
 from urllib.parse import unquote, urlsplit
@@ -47,6 +47,7 @@ from urllib.request import (  # type: ignore[attr-defined]
 )
 
 from migrator import lull, meter
+from migrator.record import record
 
 Buffer = bytes | memoryview
 
@@ -109,7 +110,7 @@ class AnswerLost(TransportError):
     kind = "closed"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Reply:
     """A whole answer, whatever its status. Redirects are answers too."""
 
@@ -579,7 +580,7 @@ class _Pool:
         self.steady = 0  # reuses in a row that found the connection open
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Target:
     secure: bool
     host: str
@@ -884,7 +885,7 @@ class Transport:
         return reply
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Proxy:
     host: str
     port: int

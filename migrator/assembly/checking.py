@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING
 
 from migrator.assembly.parts import translated
@@ -23,13 +23,14 @@ from migrator.model import (
     Mailbox,
     Path,
 )
+from migrator.record import record
 from migrator.settings import RunSettings
 
 if TYPE_CHECKING:
     from migrator.engine.canary import Sung
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SideCheck:
     """One mailbox, opened. error, code and remedy when that did not work."""
 
@@ -46,7 +47,7 @@ class SideCheck:
         return not self.error and all(finding.level != "blocker" for finding in self.findings)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class JobCheck:
     job: Job
     source: SideCheck
@@ -57,7 +58,7 @@ class JobCheck:
         return self.source.ok and self.target.ok
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CanaryCheck:
     """What one target endpoint accepts, found out in one of its mailboxes."""
 
@@ -74,7 +75,7 @@ class CanaryCheck:
         return not self.error and any(sung.accepted for sung in self.verdicts if sung.kind is Kind.MAIL)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CheckResult:
     jobs: tuple[JobCheck, ...]
     canaries: tuple[CanaryCheck, ...] = ()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from migrator.assembly.parts import ledger_to_read
@@ -23,12 +22,13 @@ from migrator.model import (
     Kind,
     Outcome,
 )
+from migrator.record import record
 
 if TYPE_CHECKING:
     from migrator.mapi.item import Message
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SeenItem:
     """An item of a mailbox as a tree. path: the way that it took into the target, or "". notes: of a conversion."""
 

@@ -22,7 +22,7 @@ import re
 import ssl
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
@@ -31,6 +31,7 @@ from migrator.auth import redact
 from migrator.auth.secrets import PKCS12_HEAD, PKCS12_TAIL
 from migrator.errors import MigratorError, RunError, Transient, UserError
 from migrator.interfaces import Clock, Secrets
+from migrator.record import record
 from migrator.settings import Endpoint
 
 AUTHORITY = "https://login.microsoftonline.com"
@@ -40,7 +41,7 @@ TIMEOUT_S = 60.0
 PENDING = {"authorization_pending", "slow_down"}
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Advice:
     code: str
     text: str
@@ -243,7 +244,7 @@ def _context(ca_file: str) -> ssl.SSLContext:
     return context
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Token:
     value: str = field(repr=False)
     renew_at: float  # epoch seconds

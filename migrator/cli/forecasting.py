@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from migrator.errors import UserError
+from migrator.record import record
 
 if TYPE_CHECKING:
     from migrator.forecast.loads import MailboxLoad
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from migrator.settings import RunSettings
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Ground:
     """notes: where sizes and speeds come from, for a person. open: mailboxes that could not be looked through."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,11 @@ from migrator.plan.hours import deadline_of, hours_of, parse_duration_s, parse_r
 from migrator.plan.manifest import Manifest, read_manifest
 from migrator.plan.planner import Plan, choose, make_plan
 from migrator.plan.project import FORCES, Project, did_you_mean, load_project
+from migrator.record import record
 from migrator.settings import RunSettings
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Loaded:
     """project: with the passwords of the manifest. jobs: those chosen. plan: all rows."""
 

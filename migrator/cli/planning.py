@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from migrator.errors import UserError
 from migrator.plan.planfile import FILE_NAME, PlanFile, PlannedManifest, read_plan
+from migrator.record import record
 
 if TYPE_CHECKING:
     from migrator.cli.loading import Loaded
@@ -60,7 +61,7 @@ def where_to(loaded: Loaded, out: Path | None) -> Path:
     return out if out is not None else loaded.project.folder / FILE_NAME
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Ordered:
     """A plan to be executed. loaded: with the plan's rows, settings and folder rules in the place of the project's.
 

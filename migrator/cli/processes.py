@@ -13,7 +13,7 @@ import signal
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +31,7 @@ from migrator.events import (
 )
 from migrator.interfaces import Emit
 from migrator.model import FolderPath, ItemRef, Job, Outcome, State
+from migrator.record import record
 from migrator.settings import RunSettings
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ DEATHS_MOST = 5
 Share = tuple[list[Job], RunSettings]
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class _Worker:
     process: Any
     pipe: Connection

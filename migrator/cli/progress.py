@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from migrator.events import (
     BatchSettled,
@@ -23,12 +23,13 @@ from migrator.events import (
 )
 from migrator.model import State
 from migrator.plan.folders import path_text
+from migrator.record import record
 
 RATE_SPAN_S = 30.0
 NOTICES_KEPT = 50
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class Row:
     """One mailbox. total: items as the source tells, None until it did."""
 
@@ -83,7 +84,7 @@ class Row:
         return _rate(self.recent, now, self.began)
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class Board:
     """All mailboxes of a run. Not thread-safe: views hold a lock around `take` and around drawing."""
 

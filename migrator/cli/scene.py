@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
+
+from migrator.record import record
 
 if TYPE_CHECKING:
     from migrator.cli.progress import Board
@@ -15,7 +17,7 @@ ORDER = {"running": 0, "error": 1, "partial": 2, "stopped": 3, "done": 4, "waiti
 RATE_SPAN_S = 30.0
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SceneRow:
     """One mailbox. total, octets_total: None where the source did not tell. Rates are a second; left_s None: not known."""
 
@@ -35,7 +37,7 @@ class SceneRow:
     doing: str = ""  # the folder, or what went wrong
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Scene:
     """All of it. outlook: a better word on the end than left_s, from the forecast. flying: what is on its way, in words."""
 
@@ -156,7 +158,7 @@ def _outlook(ends: tuple[float, float] | None, now: float) -> str:
     return f"about {span(ends[0] - now)} left, 9 in 10 times at most {span(ends[1] - now)}"
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class Looks:
     """Scenes from one look at the ledger after another; rates are what came between."""
 

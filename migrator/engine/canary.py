@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 
 from migrator.errors import ItemError, JobError, MigratorError, RunError, UserError
 from migrator.events import Notice
 from migrator.interfaces import Emit, Source, Target
 from migrator.model import Checkpoint, Folder, Format, Item, ItemRef, Kind, Outcome, Path, State
+from migrator.record import record
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +35,7 @@ FOLDER_CLASSES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Sung:
     """The verdict on one kind. detail: why not, or what did not survive."""
 

@@ -15,11 +15,11 @@ See: martinfowler.com/bliki/CircuitBreaker.html
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
 
 from migrator.errors import MigratorError, RunError, SourceDown, UserError
 from migrator.interfaces import Clock
 from migrator.model import Job
+from migrator.record import record
 
 IN_A_ROW = 3
 FIRST_PAUSE_S = 5.0
@@ -57,7 +57,7 @@ def endpoint_down(error: MigratorError, job: Job) -> str:
     return ""
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class Circuit:
     """One endpoint. Epoch seconds; since 0 is: it answers, as far as anybody knows."""
 

@@ -16,11 +16,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from migrator.ledger.records import Entry
 from migrator.model import ItemRef, Kind, Outcome, SkipReason, State
 from migrator.plan.filters import decide_date
+from migrator.record import record
 from migrator.settings import RunSettings
 
 ATTEMPTS = 3
@@ -33,7 +34,7 @@ BY_SETTINGS = frozenset({SkipReason.FILTERED_DATE, SkipReason.UNSUPPORTED_KIND, 
 """Skips that another run may see otherwise; the checkpoint has passed them, so the ledger brings them back."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Rules:
     """What decisions rest on beside the item itself."""
 
@@ -42,7 +43,7 @@ class Rules:
     can_update: bool = False
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class Send:
     """An item to be written: new, or over a target item of that id and version."""
 
@@ -51,7 +52,7 @@ class Send:
     was_there: bool = False  # what is replaced was in the target before us
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class Chosen:
     send: list[Send] = field(default_factory=list)
     skipped: list[Outcome] = field(default_factory=list)

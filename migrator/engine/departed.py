@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from migrator.engine.decide import was_there
 from migrator.engine.tools import Tools
@@ -28,6 +28,7 @@ from migrator.interfaces import Source, Target
 from migrator.ledger import Entry, FolderRow, Lease
 from migrator.ledger.departing import GONE, MOVED
 from migrator.model import Checkpoint, Folder, ItemRef, Job, Outcome, Page, SkipReason, State
+from migrator.record import record
 
 AHEAD_MOST = 20_000
 """Change records held in memory; of a longer list of changes the rest is read later, and moves in it are told as copies."""
@@ -36,7 +37,7 @@ DELETES_FREE, DELETES_SHARE = 100, 0.25
 _PART = 200
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class Ahead:
     """Pages of one folder that were read before their turn. anew: the checkpoint was lost, they begin at the start."""
 

@@ -20,7 +20,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from migrator.errors import CheckpointLost, JobError
@@ -28,6 +27,7 @@ from migrator.formats.fingerprint import bare_message_id, fingerprint
 from migrator.interfaces import Clock, Target
 from migrator.ledger.records import Entry
 from migrator.model import Checkpoint, Folder, ItemRef, Kind
+from migrator.record import record
 
 Alike = Callable[[str, str], bool | None]
 """(source id, target id) → whether both hold the same content; None where that cannot be told."""
@@ -37,7 +37,7 @@ _PAGES_MOST = 100_000
 _SECOND = timedelta(seconds=1)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Evidence:
     """What is known of an item on either side."""
 
@@ -72,7 +72,7 @@ def of_entry(entry: Entry) -> Evidence:
     return of_ref(entry.ref(()))
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Wanted:
     """An item in doubt. replaces: the target item (id, version) that the write was to overwrite, if it was an update."""
 
@@ -80,7 +80,7 @@ class Wanted:
     replaces: tuple[str, str] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Found:
     """By source id: the target item's id and version. mark: lists what arrives after this look."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from hashlib import blake2b
 
 from migrator.engine import pool
@@ -24,11 +24,12 @@ from migrator.model import Folder, Format, Job, Kind, Path, SkipReason
 from migrator.plan.filters import decide_folder, roles_of
 from migrator.plan.folders import Place, path_text
 from migrator.plan.paths import loses, title
+from migrator.record import record
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Ended:
     """How a job ended: done, partial, stopped or error."""
 

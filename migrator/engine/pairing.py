@@ -20,11 +20,12 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 
 from migrator.formats.fingerprint import bare_message_id, fingerprint
 from migrator.model import Fingerprint, ItemRef, Kind
+from migrator.record import record
 
 CLOSEST_MOST = 64
 """Groups of one evidence up to this size are paired by who is nearest to whom, larger ones in their order."""
@@ -34,7 +35,7 @@ COMPARED_MOST = 20_000
 SUBJECT_MOST = 200
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Known:
     """What listing tells of an item of either side. place: the source folder's id, or the target folder's."""
 
@@ -88,7 +89,7 @@ Sketch = Callable[[Sequence[Known]], Sequence[bytes | None]]
 """Items of one side → for each a digest of its texts; None for what cannot be read."""
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class Pairs:
     """found: source id → target item. by: evidence → pairs. unclear: source items that may be there or not."""
 

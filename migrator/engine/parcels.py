@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from migrator.engine.decide import Likeness
 from migrator.engine.doubt import Evidence
@@ -12,11 +12,12 @@ from migrator.errors import ItemError
 from migrator.ledger import FolderRow, Ticket
 from migrator.model import Checkpoint, Folder, Item, ItemRef, Outcome
 from migrator.model import Page as Listed
+from migrator.record import record
 
 UNKNOWN_SIZE = 64 << 10
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class PageState:
     """A page on its way. Number 0 holds what earlier runs left open."""
 
@@ -27,7 +28,7 @@ class PageState:
     read: bool = False  # the reader has put all of it on its way
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class Work:
     """A source folder on its way. target None with a refusal: the target will not have this folder."""
 
@@ -49,7 +50,7 @@ class Work:
     ahead: deque[Listed] = field(default_factory=deque)  # pages that were read before the folder's turn
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class Parcel:
     """An item in memory, its intent handed to the ledger."""
 

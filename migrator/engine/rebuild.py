@@ -15,7 +15,7 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from hashlib import blake2b
 
 import pybase64
@@ -43,6 +43,7 @@ from migrator.model import (
 )
 from migrator.plan.filters import decide_folder, roles_of
 from migrator.plan.folders import Place
+from migrator.record import record
 from migrator.settings import RunSettings
 
 log = logging.getLogger(__name__)
@@ -54,7 +55,7 @@ ELSEWHERE_MOST = 1000
 """Items in other folders that are named one by one, per mailbox."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Elsewhere:
     """An item that is in another folder of the target than it would go to."""
 
@@ -63,7 +64,7 @@ class Elsewhere:
     message_id: str
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class Rebuilt:
     """Counts are items. by: evidence → found. missing: not in the target; the next run copies them. others: in the target's
     folders and not the source's. unclear: of the missing ones, those that may be there all the same."""

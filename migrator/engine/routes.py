@@ -11,12 +11,13 @@ as streams of that kind are taken at all.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from migrator.errors import ItemError
 from migrator.interfaces import ReaderTraits, TargetTraits
 from migrator.ledger import Verdict
 from migrator.model import Format, Item, Kind, Outcome, Path, SkipReason, State
+from migrator.record import record
 
 SYNTHETIC = "synthetic"
 """Origin of streams that were made here."""
@@ -28,7 +29,7 @@ NOT_THERE = "the target has no such items"
 """Why kinds have no path that the target does not know at all."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Route:
     """path None: items of this kind are left out. why: what closed the better paths, by the code of the refusal."""
 

@@ -7,7 +7,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from migrator import __version__
@@ -33,6 +33,7 @@ from migrator.events import (
 from migrator.interfaces import Emit
 from migrator.ledger import HEARTBEAT_S, LEASE_S, Lease, Ledger
 from migrator.model import Job, Outcome, SkipReason, State
+from migrator.record import record
 from migrator.settings import RunSettings
 
 log = logging.getLogger(__name__)
@@ -65,7 +66,7 @@ def described(settings: RunSettings) -> dict[str, str]:
     }
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class Parked:
     """A job that waits for its endpoint. Its lease is kept, so nobody else takes it."""
 

@@ -13,14 +13,15 @@ Small groups need nearly all of their items, large ones never more than ⌈ln(1-
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+
+from migrator.record import record
 
 SAMPLE = 100
 """Items per mailbox that a verification looks into where nothing else is asked for."""
 _SLACK = 1e-9  # of sums of logarithms, so that 95 of 100 is not 96
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Confidence:
     """confidence and margin as shares: 0.95 and 0.01. Both above 0 and below 1."""
 

@@ -9,7 +9,7 @@ import hashlib
 import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -25,12 +25,13 @@ from migrator.plan.difference import FolderGlance, Glance
 from migrator.plan.filters import decide_folder, roles_of
 from migrator.plan.folders import Place
 from migrator.plan.planfile import AGE_BOUNDS, SIZE_BOUNDS, BinCount, Bins
+from migrator.record import record
 from migrator.settings import RunSettings
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class FolderSurvey:
     """octets and largest count items whose size the source tells; `unsized` says how many it does not."""
 
@@ -70,7 +71,7 @@ class FolderSurvey:
     place: Place | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class MailboxSurvey:
     """error, code and remedy when the mailbox could not be looked through; folders then holds what was seen before."""
 

@@ -6,7 +6,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from migrator.engine import pool
 from migrator.engine.budget import Budget
@@ -19,6 +19,7 @@ from migrator.ledger import Ledger, Ticket
 from migrator.model import Folder, FolderPath, Job, Outcome
 from migrator.plan.folders import FolderRules, Place, map_folders, reserved_names
 from migrator.plan.hours import Hours
+from migrator.record import record
 from migrator.settings import RunSettings
 
 SameContent = Callable[[bytes, bytes], bool | None]
@@ -35,7 +36,7 @@ def map_by_rules(rules: FolderRules | None = None) -> MapFolders:
     return mapped
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class Tools:
     """open_source and open_target give a dressed mailbox of the job, a new handle each time."""
 
@@ -161,7 +162,7 @@ class Announcer:
                 pour()
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class _Told:
     ticket: Ticket | None
     failed: Callable[[BaseException], None]

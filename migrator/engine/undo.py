@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TypeVar
 
 from migrator.engine import pool
@@ -17,6 +16,7 @@ from migrator.errors import JobError, MigratorError
 from migrator.interfaces import Target
 from migrator.ledger import HEARTBEAT_S, Entry, FolderRow, Lease, Ledger
 from migrator.model import Folder, FolderPath, Job, State
+from migrator.record import record
 
 T = TypeVar("T")
 
@@ -25,7 +25,7 @@ CHANGED_MOST = 1000
 """Changed items named one by one, per mailbox."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Kept:
     """A copy that stays."""
 
@@ -35,7 +35,7 @@ class Kept:
     why: str  # "changed" since we wrote it, "was_there" before us, "held" by the server
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class Undone:
     """removed: gone now, or would be in a dry run. absent: were not there any more."""
 

@@ -18,7 +18,7 @@ import heapq
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime, timedelta
 from hashlib import blake2b
 from typing import Any, Protocol
@@ -43,6 +43,7 @@ from migrator.model import (
     SkipReason,
     State,
 )
+from migrator.record import record
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +56,7 @@ DIFFERENCES_MOST = 10_000
 _SECOND = timedelta(seconds=1)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class PropertyDifference:
     """volatile: it does not count (computed by the store, say, or the same meaning); why: the reason then.
 
@@ -87,7 +88,7 @@ AsStream = Callable[[Item], Item]
 """An item in any format as an item stream. Raises ItemError where that cannot be."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Difference:
     """One property of one item. `what` is "missing" (property then is "item") or "changed"."""
 
@@ -103,7 +104,7 @@ class Difference:
     target: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class FolderVerdict:
     path: FolderPath
     target_path: FolderPath
@@ -142,7 +143,7 @@ class FolderVerdict:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class MailboxVerdict:
     """differences: at most DIFFERENCES_MOST; different counts the items that have any, compared by content included."""
 
@@ -444,7 +445,7 @@ class _Verifying:
                 )
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Chosen:
     ref: ItemRef
     target_id: str
@@ -476,7 +477,7 @@ class _Group:
         return [one for _, _, one in sorted(self._heap, key=lambda entry: entry[:2], reverse=True)[:most]]
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class _Table:
     """Counts of items of one kind that took one path."""
 

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from migrator.forecast.loads import MailboxLoad, filled, newer_than, older_than, without
 from migrator.forecast.outlook import Outlook, Terms, end_of, forecast
 from migrator.model import FolderPath, Role
+from migrator.record import record
 
 AT_ONCE_MOST = 64
 PRESTAGE_DAYS = (30, 90, 365)
@@ -24,7 +25,7 @@ PRESTAGE_KEPT = (Role.CALENDAR, Role.CONTACTS, Role.TASKS, Role.NOTES, Role.JOUR
 """Folders without a date limit: they go with every pass."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Change:
     """words: what to do; how: the command for it. p50, p90: the new end. misses: mailboxes late all the same.
 
@@ -42,7 +43,7 @@ class Change:
     before: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Idea:
     name: str
     words: str

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import exp, log
 
 from migrator.events import (
@@ -32,6 +32,7 @@ from migrator.forecast.loads import FolderLoad, MailboxLoad, filled
 from migrator.forecast.opening import Opening, at_run
 from migrator.forecast.outlook import WORDS, Outlook, Terms, end_of, forecast
 from migrator.model import State
+from migrator.record import record
 
 ROUNDS = 40
 LOOK_BACK_S = 1800.0
@@ -46,7 +47,7 @@ LEFT_OVER = 0.01
 """What a mailbox still has to do that has settled all that was known of it and has not ended."""
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class _Progress:
     load: MailboxLoad
     items: int = 0

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 
 from migrator.model import FolderPath, Job, Role
 from migrator.plan.planfile import Bins, PlannedMailbox
+from migrator.record import record
 
 ITEM_OCTETS = 64 << 10
 """An item's size where only a total is known."""
@@ -19,7 +20,7 @@ GUESSED_SPREAD = 0.25
 """How far a mailbox's octets may be off (standard deviation of the logarithm): counted item by item, or told by a person."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class FolderLoad:
     """Items and octets still to be copied, by size at the source. path () is a folder of which only the size is known."""
 
@@ -29,7 +30,7 @@ class FolderLoad:
     role: Role | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class AgeBin:
     """Items and octets between two ages in days; the last bin's upper end is the oldest item's age, or a guess of it."""
 
@@ -39,7 +40,7 @@ class AgeBin:
     octets: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class MailboxLoad:
     """One mailbox pair. present: items that the target's folders hold already and that are listed before the first copy.
 

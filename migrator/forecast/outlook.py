@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from math import exp, inf
 
 from migrator.forecast import solo
@@ -20,6 +20,7 @@ from migrator.forecast.opening import Opening
 from migrator.forecast.queue import Entrant, Passage, pass_through
 from migrator.forecast.solo import Solo, Work, alone, work_of
 from migrator.forecast.speeds import Speeds
+from migrator.record import record
 from migrator.settings import Limits, RunSettings
 
 NEWEST_DAYS = 90
@@ -51,7 +52,7 @@ ASSUMED = Speeds()
 PUBLISHED = Limits()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Terms:
     """now: epoch at which the run starts. limits: by endpoint. speeds: by (source, target) endpoint.
 
@@ -80,7 +81,7 @@ class Terms:
         return self.limits.get(load.target, PUBLISHED)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class MailboxOutlook:
     """Times are epoch seconds, None for never within the hours given. late: share of the rounds past the deadline.
 
@@ -100,7 +101,7 @@ class MailboxOutlook:
     unknown: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Outlook:
     """gains: by what binds, how much sooner (share of the working time) all would be done with twice as much of it."""
 

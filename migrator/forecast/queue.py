@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from math import inf
 
+from migrator.record import record
 
-@dataclass(slots=True)
+
+@record(frozen=False)
 class Entrant:
     """uses: of each shared thing while it moves, in the order of the capacities."""
 
@@ -23,7 +25,7 @@ class Entrant:
     uses: tuple[float, ...] = ()
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class Passage:
     """In seconds of working time from the start. slowed_s: by which sharing stretched each. tight_s: by shared thing,
     how long it was used up."""

@@ -17,11 +17,11 @@ than the slowest of the sums. `uneven` keeps that ratio, less what the reader's 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import ceil
 
 from migrator.forecast.loads import MailboxLoad
 from migrator.forecast.speeds import Speeds
+from migrator.record import record
 from migrator.settings import Limits, RunSettings
 
 SOURCE, TRIPS, BYTES, REQUESTS = "source", "round_trips", "byte_window", "request_window"
@@ -35,7 +35,7 @@ PRESENT_PAGE = 400
 """Items that a listing of a target folder tells in one request."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Work:
     """What a mailbox comes to, before any speed. octets: as listed."""
 
@@ -51,7 +51,7 @@ class Work:
     uneven: float
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Solo:
     """fixed_s: before the first item leaves. moving_s: from then on. Together with what is used of things that are shared."""
 

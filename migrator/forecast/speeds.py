@@ -7,13 +7,15 @@ logarithm: 0.1 is "within 10 % two times of three".
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from statistics import median
+
+from migrator.record import record
 
 BASE64 = 4 / 3
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Speeds:
     """Between one source endpoint and one target endpoint. 0 for a rate is: no bound that we know of."""
 
@@ -61,7 +63,7 @@ STORE_OVER_READ = 1.3
 MEASURED_SPREAD = 0.12
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Sounding:
     """One timed call of a probe. requests: that it came to. content: octets of what was exported, listed: as listed."""
 

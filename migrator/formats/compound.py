@@ -6,8 +6,10 @@ olefile reads compound files and cannot make any.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final
+
+from migrator.record import record
 
 MAGIC: Final = bytes.fromhex("d0cf11e0a1b11ae1")
 _SECTOR: Final = 512
@@ -17,13 +19,13 @@ _CUTOFF: Final = 4096
 _FREE, _END, _FAT, _DIFAT = 0xFFFFFFFF, 0xFFFFFFFE, 0xFFFFFFFD, 0xFFFFFFFC
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class Stream:
     name: str
     octets: bytes
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class Storage:
     """clsid: 16 octets, as Windows keeps a GUID."""
 
@@ -32,7 +34,7 @@ class Storage:
     children: list[Storage | Stream] = field(default_factory=list)
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class _Entry:
     name: str
     kind: int  # 0 unused, 1 storage, 2 stream, 5 root

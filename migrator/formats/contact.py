@@ -13,7 +13,7 @@ import re
 import struct
 import zlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime
 from typing import Final
 
@@ -47,6 +47,7 @@ from migrator.mapi.item import (
     Properties,
     datetime_of,
 )
+from migrator.record import record
 
 MOST_CARDS: Final = 50_000
 MOST_MEMBERS: Final = 10_000
@@ -142,7 +143,7 @@ _PHONE_TYPES: Final[tuple[tuple[int, str], ...]] = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Place:
     """Where a postal address is kept. whole: the address as one text."""
 
@@ -281,7 +282,7 @@ def _is_group(card: Component) -> bool:
 # Contacts ------------------------------------------------------------------------------------------------------------
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class _Card:
     """A card being read: what it says, what becomes of it, and what found no place."""
 

@@ -15,10 +15,11 @@ import codecs
 import quopri
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final
 
 from migrator.formats.errors import FormatError
+from migrator.record import record
 
 LARGEST: Final = 64 << 20
 """Octets of a file at most."""
@@ -42,7 +43,7 @@ _TEXTS: Final = {
 }
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class Line:
     """name: upper case. parameters: upper-case names, values as written, quotes taken off. value: still escaped."""
 
@@ -77,7 +78,7 @@ class Line:
         return split(self.value, ";")
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class Component:
     name: str
     lines: list[Line] = field(default_factory=list)
@@ -97,7 +98,7 @@ class Component:
         return line.text().strip() if line else ""
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class Reading:
     components: list[Component]  # outermost ones
     malformed: int = 0  # lines that were none, components that had no END

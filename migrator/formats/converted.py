@@ -6,13 +6,13 @@ detail behind a colon that is never text of the item (`dropped:GEO`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
 from migrator.mapi.item import Message
+from migrator.record import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Converted:
     """A foreign format as an item tree. notes: what the tree does not hold or holds otherwise."""
 
@@ -20,7 +20,7 @@ class Converted:
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Written:
     """An item tree, or several, in a foreign format. notes: what the format does not hold."""
 

@@ -15,7 +15,7 @@ import io
 import re
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
@@ -51,6 +51,7 @@ from migrator.mapi.item import (
     Properties,
     Value,
 )
+from migrator.record import record
 
 DEEPEST: Final = 30
 MOST_OBJECTS: Final = 50_000
@@ -110,7 +111,7 @@ def read_msg(source: bytes | Path) -> Message:
         raise FormatError(f"a damaged compound file ({type(error).__name__})") from error
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class _Storage:
     """A storage by its directory entries; names compare without case."""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
 import pybase64
@@ -13,6 +12,7 @@ import pybase64
 from migrator.formats.errors import FormatError
 from migrator.mapi import fasttransfer
 from migrator.mapi.item import Message
+from migrator.record import record
 
 LARGEST: Final = 600 << 20
 
@@ -23,7 +23,7 @@ _BASE64: Final = re.compile(rb"[A-Za-z0-9+/=\s]+")
 _MARKS: Final = b"\xef\xbb\xbf \t\r\n"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Opened:
     """form: what the octets are, for a person. items: at least one. notes: what of the form the trees do not hold."""
 

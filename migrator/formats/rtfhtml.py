@@ -10,14 +10,14 @@ One pass, no recursion; depth of groups, output and work are in proportion to th
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Final
 
 from migrator.formats.errors import FormatError
 from migrator.mapi.fasttransfer.codepages import decoder
+from migrator.record import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Extracted:
     kind: str  # "html", "text" (plain text that was wrapped), "rtf" (RTF's own text, formatting lost)
     text: str
@@ -105,7 +105,7 @@ _CHARSETS: Final = {
 _DEPTH: Final = 10_000
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class _State:
     skip: bool = False  # a destination without text
     hidden: bool = False  # \htmlrtf

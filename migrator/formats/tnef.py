@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import re
 import struct
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
@@ -39,6 +38,7 @@ from migrator.mapi.item import (
     Value,
     filetime,
 )
+from migrator.record import record
 
 SIGNATURE: Final = 0x223E9F78
 
@@ -87,13 +87,13 @@ _CLASSES: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Unpacked:
     message: Message
     warnings: tuple[str, ...] = ()  # damage that was read over
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Limits:
     depth: int = 20  # messages within each other
     elements: int = 200_000  # attributes, properties and values in all

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 from migrator.ledger.prepared import Statement
 from migrator.ledger.reading import BY_MESSAGE_ID, FOLDERS, Reading, _folder_row
 from migrator.ledger.records import Entry, FolderRow
+from migrator.record import record
 
 FATES = Statement("fates")
 FATES_OF_FOLDERS = Statement("fates_of_folders")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class FolderFates:
     """items: (state, skip reason or error code) → how many of the folder's entries. number: of the folder in the ledger."""
 

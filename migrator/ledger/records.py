@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import blake2b
 
@@ -17,9 +16,10 @@ from migrator.model import (
     SkipReason,
     State,
 )
+from migrator.record import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Lease:
     """The right of one process to write about one job, until another claims it with a higher fence."""
 
@@ -30,7 +30,7 @@ class Lease:
     job_no: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Entry:
     """The fate of one source item."""
 
@@ -75,7 +75,7 @@ class Entry:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class FolderRow:
     """A source folder and what it became."""
 
@@ -95,7 +95,7 @@ class FolderRow:
     listed: bool  # its last page was reached once
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class JobRow:
     id: str
     line: int
@@ -120,7 +120,7 @@ class JobRow:
     finished: float | None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class BalanceRow:
     """source = copied + present + skipped + failed (+ sending, while a run goes on or after it was cut off)."""
 
@@ -142,7 +142,7 @@ class BalanceRow:
     listed: bool
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class JobBalance:
     """What `BalanceRow` tells of folders, added up for one job. Items without a fate yet are what `source` has more.
 
@@ -162,7 +162,7 @@ class JobBalance:
     unlisted: Mapping[str, int]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Verdict:
     """Whether a target took an item of this kind and origin, proven by an item of our own."""
 
@@ -175,7 +175,7 @@ class Verdict:
     at: float
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Fidelity:
     """What a deep verification found of the items of one kind that took one path. Counts are items.
 
@@ -198,7 +198,7 @@ class Fidelity:
     at: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class PathTaken:
     """Copied items of a job of one kind that took one path and got the same remarks."""
 
@@ -209,7 +209,7 @@ class PathTaken:
     items: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RunRow:
     id: int
     started: float
@@ -222,7 +222,7 @@ class RunRow:
     settings: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Sample:
     """Throughput of one ten-second span."""
 
@@ -232,7 +232,7 @@ class Sample:
     octets: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Incident:
     run: int
     job_id: str

@@ -6,11 +6,11 @@ Every parser raises BlobError on what it does not understand; builders are their
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
 from migrator.errors import ItemError
+from migrator.record import record
 
 
 class BlobError(ItemError):
@@ -26,7 +26,7 @@ _WRAPPED: Final = bytes.fromhex("c091add3519dcf11a4a900aa0047faa4")
 _UNICODE: Final = 0x8000
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class OneOff:
     """A person without a directory entry. flags: 0x8000 Unicode, 0x1000 no look-up, 0x0001 no rich text."""
 
@@ -36,7 +36,7 @@ class OneOff:
     flags: int = 0x9001
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class DirectoryEntry:
     """A directory entry of an Exchange organisation. dn: its legacyExchangeDN. type: 0 user, 1 list, 2 folder …"""
 
@@ -44,7 +44,7 @@ class DirectoryEntry:
     type: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Wrapped:
     """A member of a personal distribution list. type: low four bits 3 contact, 4 list, 5 user, 6 directory list."""
 
@@ -101,7 +101,7 @@ def search_key(address_type: str, address: str) -> bytes:
 # Conversation index: MS-OXOMSG 2.2.1.3 ------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ConversationIndex:
     """ticks: FILETIME of the first message, its lowest 16 bits lost. replies: five octets each, oldest first."""
 
@@ -130,7 +130,7 @@ _GLOBAL_OBJECT_ID: Final = bytes.fromhex("040000008200e00074c5b7101a82e008")
 _FOREIGN_UID: Final = b"vCal-Uid\1\0\0\0"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class GlobalObjectId:
     """instance: (year, month, day) of the occurrence, None for the whole series. created: FILETIME, 0 where unknown."""
 
@@ -183,7 +183,7 @@ def global_object_id_of(uid: str, instance: tuple[int, int, int] | None = None) 
 # Time zones: MS-OXOCAL 2.2.1.39 (struct) and 2.2.1.41 (definition) ----------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SystemTime:
     """When a transition happens. year 0: every year, on the day-th (5: last) day_of_week (0 Sunday) of the month."""
 
@@ -197,7 +197,7 @@ class SystemTime:
     millisecond: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TimeZoneStruct:
     """Biases in minutes, UTC = local + bias. month 0 in `daylight`: no daylight saving."""
 
@@ -210,7 +210,7 @@ class TimeZoneStruct:
     daylight_year: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TimeZoneRule:
     """flags: 1 the rule of the recurrence, 2 in effect. year: from which on it holds."""
 
@@ -224,7 +224,7 @@ class TimeZoneRule:
     reserved: bytes = bytes(14)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TimeZoneDefinition:
     """name: key of the Windows time zone, "W. Europe Standard Time"."""
 

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
@@ -48,6 +47,7 @@ from migrator.mapi.item import (
 from migrator.mapi.recurrence import meaning, parse_pattern, parse_recurrence
 from migrator.mapi.rtf import decompress
 from migrator.mapi.values import harmless, shown, with_type
+from migrator.record import record
 
 
 class Class(StrEnum):
@@ -58,7 +58,7 @@ class Class(StrEnum):
     NORMALISED = "normalised"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Difference:
     """path: "" for the message, else e.g. "attachment 1 / embedded message / recipient 0". Values are shortened, escaped."""
 
@@ -105,7 +105,7 @@ def counting(differences: Iterable[Difference]) -> list[Difference]:
 # Properties that only together say something ---------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Person:
     """Where a person stands: address type, address, SMTP address, and the binary forms made of them."""
 

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import Final
@@ -14,6 +13,7 @@ from uuid import UUID
 
 from migrator.mapi.item import Key, Named
 from migrator.mapi.properties import PROPERTY_SETS
+from migrator.record import record
 
 _SETS: Final = {name: guid for guid, name in PROPERTY_SETS.items()}
 
@@ -37,7 +37,7 @@ TYPE_NAMES: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Info:
     """kind: whose property it is (message, sender, recipient, attachment, appointment …). source: its specification.
 
@@ -52,7 +52,7 @@ class Info:
     volatile: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Rule:
     """Why a property may differ. counts: the bits of a number that must agree nevertheless."""
 

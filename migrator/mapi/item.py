@@ -20,10 +20,12 @@ Python values by type code (MS-OXCDATA 2.11.1):
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
 from uuid import UUID
+
+from migrator.record import record
 
 INT16: Final = 0x0002
 INT32: Final = 0x0003
@@ -47,7 +49,7 @@ MULTIPLE: Final = 0x1000
 _EPOCH: Final = datetime(1601, 1, 1, tzinfo=UTC)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Named:
     """A named property: property set and either a number (lid) or a name. Names are kept as written, also in case."""
 
@@ -128,7 +130,7 @@ class Properties(dict[Key, Value]):
         return datetime_of(found[1]) if found is not None and found[0] == TIME else None
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class Attachment:
     """properties[0x3701] holds the bytes of an attachment by value; `embedded` stands for them when it is a message."""
 
@@ -136,7 +138,7 @@ class Attachment:
     embedded: Message | None = None
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class Message:
     properties: Properties = field(default_factory=Properties)
     recipients: list[Properties] = field(default_factory=list)

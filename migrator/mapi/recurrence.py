@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from migrator.mapi.blobs import BlobError
+from migrator.record import record
 
 DAILY, WEEKLY, MONTHLY, YEARLY = 0x200A, 0x200B, 0x200C, 0x200D
 DAY, WEEK, MONTH, MONTH_NTH, MONTH_END = 0, 1, 2, 3, 4
@@ -28,7 +29,7 @@ _MOST: Final = 50_000
 """Deleted or modified instances at most; Outlook stops at 999 occurrences, servers write some thousands."""
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class RecurrencePattern:
     """The first part, all that a task has. day_mask: 1 Sunday … 64 Saturday. nth: 1 to 4, 5 last."""
 
@@ -52,7 +53,7 @@ class RecurrencePattern:
     writer_version: int = 0x3004
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class RecurrenceException:
     """One modified instance. Values are None where the instance has the series' own."""
 
@@ -94,7 +95,7 @@ class RecurrenceException:
         return own | (BODY if self.body else 0) | self.other_flags
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class AppointmentRecurrence:
     """start_offset, end_offset: minutes from midnight of an occurrence's day."""
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Literal
 
 from migrator.auth.redact import redact
 from migrator.plan.telling import Topic
+from migrator.record import record
 from migrator.report.safe import safe_text
 
 Level = Literal["good", "info", "warning", "bad"]
@@ -17,7 +17,7 @@ LINES_MOST = 25
 NAME_MOST = 80
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Message:
     """title: one line, without the project's name. facts: (what, value). at: epoch seconds."""
 

@@ -13,7 +13,7 @@ Facts this module rests on:
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from email.headerregistry import Address
 from email.message import EmailMessage
@@ -24,6 +24,7 @@ from typing import Any
 
 from migrator.notify.message import Level, Message
 from migrator.plan.telling import Receiver
+from migrator.record import record
 from migrator.report.words import moment
 
 VERSION = 1
@@ -33,7 +34,7 @@ CARD_MOST = 27_000
 _COLOURS: dict[Level, str] = {"good": "Good", "info": "Default", "warning": "Warning", "bad": "Attention"}
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Prepared:
     """body: the octets that are sent: a POST's body, a mail with its fields, the text for apprise."""
 

@@ -19,12 +19,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from migrator.record import record
 
 _ADDRESS = re.compile(r"[^@\s,;]+@[^@\s,;]+")
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class Draft:
     """What a row says, before the project file fills the gaps. Passwords are values still: see `manifest`."""
 
@@ -50,7 +52,7 @@ Cells = Mapping[str, str]
 """Normalised header name (or "1", "2", … without a header) → cell, blanks at both ends taken off."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Dialect:
     """One layout. columns: normalised names that it knows; required: those without which it is not this layout.
 

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 
 from migrator.model import FolderPath, Job, SkipReason
 from migrator.plan.folders import FolderRules, path_text
 from migrator.plan.planfile import PlanFile, PlannedMailbox, cleaned, cleaned_path
+from migrator.record import record
 from migrator.settings import RunSettings
 
 NOT_COMPARED = frozenset({"dry_run", "retry_failed"})
 """Settings that say how this one run goes about it, not what the plan is."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class FolderGlance:
     """items, octets: as the folder list tells them, None where it does not."""
 
@@ -28,7 +29,7 @@ class FolderGlance:
     octets: int | None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Glance:
     """A source as it is now. error: why it could not be looked at."""
 
@@ -38,7 +39,7 @@ class Glance:
     error: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Change:
     """what: "row_new", "row_gone", "row_changed", "settings", "folders", "folder_new", "folder_gone", "items", "octets",
     "identity", "unreadable". line: of the manifest, 0 where it is about all. words: for a person."""

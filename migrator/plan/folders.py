@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from migrator.model import Folder, FolderPath, Role
+from migrator.record import record
 
 NAME_MOST = 255
 DEPTH_MOST = 300
@@ -23,7 +24,7 @@ DEPTH_MOST = 300
 _OUTBOX_NOTE = "unsent mail of the Outbox goes below Drafts, so that nothing is sent by accident"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Place:
     """Where a folder goes: `path` below the target's own folder of `role`, or below the visible root without a role.
 
@@ -36,7 +37,7 @@ class Place:
     clash: Clash | None = None  # the name that it would have had was taken
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Clash:
     """other: the source's folder that has the name, None where it is the target's own."""
 
@@ -44,7 +45,7 @@ class Clash:
     why: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class FolderRules:
     """What the project file says about folders.
 
@@ -110,7 +111,7 @@ def reserved_names(target: Sequence[Folder]) -> list[str]:
     return [folder.path[0] for folder in target if folder.role is not None and len(folder.path) == 1]
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class _Taken:
     paths: dict[tuple[Role | None, tuple[str, ...]], FolderPath | None] = field(default_factory=dict)
     roles: dict[Role, FolderPath] = field(default_factory=dict)

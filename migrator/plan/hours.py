@@ -13,16 +13,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from migrator.record import record
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _DAY = r"(mon|tue|wed|thu|fri|sat|sun)[a-z]*"
 _CLOCK = r"(\d{1,2}):(\d{2})"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Quiet:
     """One span of a week. days: 0 is Monday, on which it begins; minutes after midnight, end before begin is the day after."""
 
@@ -31,7 +32,7 @@ class Quiet:
     ends: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Hours:
     """Moments are aware. zone None is the machine's own."""
 

@@ -17,7 +17,7 @@ import csv
 import io
 import unicodedata
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from migrator.errors import UserError
@@ -33,6 +33,7 @@ from migrator.plan.dialects import (
     normal,
 )
 from migrator.plan.project import did_you_mean, is_reference
+from migrator.record import record
 
 SIZE_MOST = 64 << 20  # octets; 50,000 rows of the widest layout are 20 MB
 CELL_MOST = 4096  # characters
@@ -43,7 +44,7 @@ _HIDING = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Problem:
     """A fault of the manifest. line: 1-based, 0 for the file as a whole. text: for a person, without any secret."""
 
@@ -54,7 +55,7 @@ class Problem:
         return f"line {self.line}: {self.text}" if self.line else self.text
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Row:
     """A row as it stands, blanks not yet filled."""
 
@@ -75,7 +76,7 @@ class Row:
     extra: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Manifest:
     """A manifest, read. Only without `problems` may anything be done with it."""
 

@@ -13,7 +13,7 @@ import json
 import os
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from migrator.errors import RunError, UserError
 from migrator.model import FolderPath, Job, Kind, Mailbox, Role, SkipReason
+from migrator.record import record
 from migrator.settings import Limits, RunSettings
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ CLASSES_MOST = 100
 OTHER_CLASSES = "(others)"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Bins:
     """Items and octets by size or by age. Bin n holds what is below bounds[n] and not below bounds[n-1]; the last one,
     for which there is no bound, the rest."""
@@ -80,7 +81,7 @@ class BinCount:
         return Bins(self._bounds, tuple(self._items), tuple(self._octets))
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class PlannedFolder:
     """One folder of a source. listed_items, listed_octets: what the folder list alone told (null: it does not tell).
 
@@ -115,7 +116,7 @@ class PlannedFolder:
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Collision:
     """Two folders of a source that would fall together in the target, and what is done about it."""
 
@@ -125,7 +126,7 @@ class Collision:
     why: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Oversize:
     """Items to copy that are above what the target receives.
 
@@ -140,7 +141,7 @@ class Oversize:
     words: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Quota:
     """Room in the target. most and used: octets, null when they are not known; why says so. as_of: the day of the figures."""
 
@@ -152,7 +153,7 @@ class Quota:
     remedy: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Licence:
     """state: "licensed", "none", "not needed" or "" (not known, with why)."""
 
@@ -161,7 +162,7 @@ class Licence:
     remedy: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class PlannedPath:
     """By which path a kind goes into the target; path null: it is left out. See docs/fidelity.md."""
 
@@ -171,7 +172,7 @@ class PlannedPath:
     why: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class PlannedFinding:
     """level: "ok", "note", "warning" or "blocker"; the latter two have a remedy."""
 
@@ -181,7 +182,7 @@ class PlannedFinding:
     code: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class PlannedMailbox:
     """One row. items, octets, sizes, kinds and classes: of the folders that take part. error: why it could not be looked
     through, or only in part; `folders` then holds what was seen before.
@@ -235,7 +236,7 @@ class PlannedMailbox:
         return Job(self.id, self.line, self.source, self.target, self.batch, dict(self.extra))
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class PlannedEndpoint:
     """An endpoint as far as a plan and a forecast need it; credentials stay in the project file."""
 
@@ -244,7 +245,7 @@ class PlannedEndpoint:
     limits: Limits = field(default_factory=Limits)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class PlannedManifest:
     """rows: of the whole manifest, also those that this plan leaves out. digest: SHA-256 of the file."""
 
@@ -257,7 +258,7 @@ class PlannedManifest:
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class PlanFile:
     """A plan. whole: false when looking through was interrupted, and mailboxes are missing."""
 

@@ -10,7 +10,7 @@ import hashlib
 import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 from migrator.errors import UserError
@@ -18,6 +18,7 @@ from migrator.model import Job, Mailbox
 from migrator.plan.dialects import OWN
 from migrator.plan.manifest import Manifest, Problem, Row
 from migrator.plan.project import ALLOWANCES, Project, did_you_mean
+from migrator.record import record
 from migrator.settings import Endpoint
 
 ADDRESSED = frozenset({"ews", "graph"})
@@ -27,7 +28,7 @@ ADDRESSED = frozenset({"ews", "graph"})
 _ADDRESS = re.compile(r"[^\s\"(),:;<>@\[\\\]]+@[^\s\"(),:;<>@\[\\\]]+")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Plan:
     """What will be done. left_out: (line, why) of rows that ask not to be migrated. notes: for a person to read."""
 

@@ -24,7 +24,7 @@ import difflib
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -53,6 +53,7 @@ from migrator.plan.telling import (
     Show,
     Topic,
 )
+from migrator.record import record
 from migrator.settings import Endpoint, Limits, RunSettings
 
 FILE_NAME = "migration.toml"
@@ -62,7 +63,7 @@ FORCES = ("empty_source", "identity_changed", "no_canary", "mass_delete")
 SECRET_SCHEMES = ("env:", "keyring:", "file:")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Defaults:
     """What a blank cell of the manifest means. source and target are names of endpoints.
 
@@ -80,7 +81,7 @@ class Defaults:
     batch: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Project:
     """A project folder, checked. Endpoints hold absolute paths; secrets are references still."""
 

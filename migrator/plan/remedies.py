@@ -8,12 +8,12 @@ learn.microsoft.com/graph/errors.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from migrator.model import SkipReason
+from migrator.record import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Remedy:
     """title: what happened, a few words. todo: the next step, whole sentences. again: the same command may cure it."""
 

@@ -36,8 +36,10 @@ to = ["desk@example.com"]
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal, get_args
+
+from migrator.record import record
 
 Show = Literal["masked", "address", "name", "number"]
 Topic = Literal["started", "mailboxes", "slipping", "down", "back", "finished"]
@@ -48,7 +50,7 @@ TOPICS: tuple[Topic, ...] = get_args(Topic)
 PORTS: dict[Security, int] = {"starttls": 587, "tls": 465, "none": 25}
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CustomerSettings:
     title: str = ""
     language: str = "en"
@@ -60,7 +62,7 @@ class CustomerSettings:
     every_s: float = 60.0
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Receiver:
     """Where messages go. url, token and secret are references still."""
 
@@ -79,7 +81,7 @@ class Receiver:
     to: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class NotifySettings:
     receivers: tuple[Receiver, ...] = ()
     bundle_s: float = 600.0

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from migrator.record import record
 from migrator.report.summary import Counts
 from migrator.report.timeline import TITLES, Timeline
 from migrator.report.words import octets
@@ -16,7 +16,7 @@ LETTER = 7.0
 FATES = ("copied", "present", "skipped", "failed", "open")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Bar:
     x: float
     y: float
@@ -27,14 +27,14 @@ class Bar:
     strength: float = 1.0
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Label:
     x: float
     y: float
     words: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Lane:
     y: float
     kind: str
@@ -42,7 +42,7 @@ class Lane:
     bars: tuple[Bar, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Throughput:
     width: int
     height: int

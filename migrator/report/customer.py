@@ -10,7 +10,7 @@ turned off in it: names of mailboxes are input of strangers.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, tzinfo
 from functools import lru_cache
 from pathlib import Path
@@ -21,6 +21,7 @@ from migrator.ledger import RunRow
 from migrator.model import SkipReason
 from migrator.plan.hours import zone_of
 from migrator.plan.telling import CustomerSettings, masked
+from migrator.record import record
 from migrator.report.safe import safe_text
 from migrator.report.summary import MailboxLine, Summary
 from migrator.report.wording import Wording
@@ -39,7 +40,7 @@ _OPEN = ("copying", "waiting", "held", "paused")
 _THERE = ("ready", "copied", "gaps")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Expected:
     """When something is thought to be done, epoch seconds; likely: as likely earlier as later, slow: 9 times of 10 earlier."""
 
@@ -47,7 +48,7 @@ class Expected:
     slow: float
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Box:
     """One mailbox as the page shows it. percent: None where nobody can say."""
 
@@ -60,7 +61,7 @@ class Box:
     notes: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Page:
     """What a template gets as `page`."""
 
@@ -80,7 +81,7 @@ class Page:
     direction: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Look:
     """How the page is to be: what the project says, its words, its template ("" is the built-in one)."""
 

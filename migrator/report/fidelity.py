@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 from migrator.ledger import Fidelity
+from migrator.record import record
 
 NAMES_SHOWN = 4
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class FidelityLine:
     """Counts of items of one kind that took one path; see `ledger.Fidelity`. kind "" is the sum of all."""
 

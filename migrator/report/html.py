@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -12,6 +11,7 @@ from markupsafe import Markup, escape
 
 from migrator import __version__
 from migrator.plan.paths import title
+from migrator.record import record
 from migrator.report import charts
 from migrator.report.fidelity import losses_words
 from migrator.report.parts import Part
@@ -31,7 +31,7 @@ _TEMPLATES = Path(__file__).parent / "templates"
 _RANK = {"error": 0, "partial": 1, "stopped": 2, "running": 3, "waiting": 4, "done": 5}
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class FolderTable:
     mailbox: MailboxLine
     shown: tuple[FolderLine, ...]

@@ -9,7 +9,6 @@ import contextlib
 import csv
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from migrator.ledger.standing import NOT_SENT, ItemRow
 from migrator.model import SkipReason, State
 from migrator.plan.folders import path_text
 from migrator.plan.remedies import remedy_of, skip_of
+from migrator.record import record
 from migrator.report.safe import safe_cell
 
 PART_ROWS = 200_000
@@ -32,7 +32,7 @@ ASKED_FOR = frozenset({SkipReason.FILTERED_DATE.value, SkipReason.FILTERED_FOLDE
 """Left out because somebody said so: counted in the page, and one by one only where all items are asked for."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Part:
     """A file beside the page. what: "failed", "skipped" or "items"."""
 

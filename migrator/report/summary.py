@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from migrator.ledger import BalanceRow, Entry, Incident, JobBalance, JobRow, Ledger, RunRow
 from migrator.ledger.standing import NOT_SENT
@@ -16,6 +16,7 @@ from migrator.model import FolderPath, Kind, SkipReason, State
 from migrator.plan.folders import path_text
 from migrator.plan.paths import loses
 from migrator.plan.remedies import remedy_of, skip_of
+from migrator.record import record
 from migrator.report.fidelity import FidelityLine, fidelity_lines, sample_words
 from migrator.report.timeline import Timeline, timeline
 
@@ -27,7 +28,7 @@ INCIDENTS_KEPT = 500
 """The last incidents one by one; the timeline is of all."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Counts:
     """Items and octets. octets: at the source; octets_copied: of the copied ones."""
 
@@ -62,7 +63,7 @@ class Counts:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class FolderLine:
     path: str  # as a person reads it
     target: str
@@ -71,7 +72,7 @@ class FolderLine:
     left_out: str = ""  # why the whole folder was, or ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SkipLine:
     reason: str
     count: int
@@ -79,7 +80,7 @@ class SkipLine:
     todo: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class FailedItem:
     """A failed item as far as it may be told: no subject, no content."""
 
@@ -95,7 +96,7 @@ class FailedItem:
     attempts: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class FailureGroup:
     code: str
     count: int
@@ -106,7 +107,7 @@ class FailureGroup:
     items: tuple[FailedItem, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class PathLine:
     """Copied items of one kind by the path that they took. loses: what that path does not carry, or ""."""
 
@@ -116,7 +117,7 @@ class PathLine:
     loses: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class LossLine:
     """A remark that items got on their way, and how many did."""
 
@@ -125,7 +126,7 @@ class LossLine:
     items: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class MailboxLine:
     id: str
     line: int
@@ -152,7 +153,7 @@ class MailboxLine:
         return self.state in ("done", "partial") and self.counts.closes
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Summary:
     """made: epoch seconds. failures: the largest group first; each holds some of its items, all groups together at most
     FAILURES_KEPT. runs, incidents and timeline are of the whole project."""

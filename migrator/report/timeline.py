@@ -7,9 +7,10 @@ least one mailbox waited, so a hundred mailboxes that wait for the same server d
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from migrator.ledger import Incident, RunRow, Sample
+from migrator.record import record
 
 SPANS_MOST = 96
 SPANS_S = (
@@ -32,7 +33,7 @@ TITLES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Span:
     """at: epoch seconds. waits: of `TITLES` → seconds in which at least one mailbox waited; those without are left out."""
 
@@ -42,7 +43,7 @@ class Span:
     waits: dict[str, float] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Outage:
     """Waits of one kind that follow each other, of all mailboxes. words: the server's, of the first."""
 
@@ -53,7 +54,7 @@ class Outage:
     words: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Timeline:
     """spans: in order, each span_s long, only those in which a run was at work."""
 

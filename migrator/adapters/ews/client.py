@@ -18,7 +18,7 @@ import dataclasses
 import threading
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from urllib.parse import urlsplit
 
 from migrator import __version__
@@ -42,6 +42,7 @@ from migrator.adapters.transport import AnswerLost, NotSent, Reply, Transport
 from migrator.errors import MigratorError, UserError
 from migrator.interfaces import Context, Source, Target
 from migrator.model import Mailbox, Role
+from migrator.record import record
 from migrator.settings import Endpoint
 
 Buffer = bytes | memoryview
@@ -51,7 +52,7 @@ Body = str | Callable[[str], str]
 USER_AGENT = f"migrator/{__version__}"
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class Box:
     """What is known of one mailbox; shared by all sources that read it."""
 

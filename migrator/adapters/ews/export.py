@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from lxml import etree
 
@@ -41,6 +41,7 @@ from migrator.adapters.ews.soap import (
 from migrator.adapters.spool import THRESHOLD, BufferContent, SpoolContent
 from migrator.errors import ItemError, JobError, MigratorError, Throttled, Transient
 from migrator.model import Content, Flag, Format, Item, ItemRef, Outcome, SkipReason, State
+from migrator.record import record
 
 Buffer = bytes | memoryview
 Result = Item | Outcome
@@ -76,7 +77,7 @@ MIME_PATHS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Answer:
     """One item's answer. data: base64, or content that went to disk already."""
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
@@ -29,6 +28,7 @@ from migrator.errors import (
     Transient,
     UserError,
 )
+from migrator.record import record
 
 BUSY_S = 30.0
 CONNECTIONS_S = 5.0
@@ -83,7 +83,7 @@ ITEM_DAMAGED = frozenset(
 ITEM_TOO_LARGE = frozenset(("ErrorMessageSizeExceeded", "ErrorDataSizeLimitExceeded"))
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Seat:
     """Where an answer came from, for messages and for who must wait."""
 

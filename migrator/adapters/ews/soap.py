@@ -14,10 +14,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from xml.sax.saxutils import escape, quoteattr
 
 from lxml import etree
+
+from migrator.record import record
 
 NS_S = "http://schemas.xmlsoap.org/soap/envelope/"
 NS_T = "http://schemas.microsoft.com/exchange/services/2006/types"
@@ -45,7 +47,7 @@ class NotSoap(Exception):
     """What came is no whole, well-formed SOAP answer."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Impersonate:
     """by: PrimarySmtpAddress, PrincipalName or SID."""
 
@@ -188,7 +190,7 @@ def mend(data: bytes) -> bytes:
     return _CONTROL.sub("\ufffd", text).encode()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Message:
     """One response message. level: Success, Warning or Error."""
 
@@ -210,7 +212,7 @@ class Message:
         return None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Fault:
     code: str
     text: str
@@ -272,7 +274,7 @@ _SERVER = re.compile(rb"<(?:[\w.-]+:)?ServerVersionInfo\b([^>]*)>")
 _ATTRIBUTE = re.compile(rb"\b(\w+)\s*=\s*[\"']([^\"']*)[\"']")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Server:
     """build: major, minor, build, revision. schema: what the answer was written in, "" where not told."""
 

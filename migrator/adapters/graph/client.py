@@ -11,7 +11,6 @@ import binascii
 import re
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Literal, Protocol
@@ -43,6 +42,7 @@ from migrator.errors import (
     UserError,
 )
 from migrator.interfaces import Clock
+from migrator.record import record
 from migrator.settings import Endpoint
 
 BASE = "https://graph.microsoft.com/v1.0"
@@ -50,7 +50,7 @@ IMPORT_HOSTS = frozenset({"outlook.office365.com", "outlook.office.com"})
 WAIT_MOST_S = 3600.0  # a longer Retry-After is taken for a slip
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Call:
     """What an exchange is for. right: the application permission; reach: what is lost when it is refused for good."""
 
@@ -128,7 +128,7 @@ def words(text: str, most: int = 300) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Said:
     """An error as the server told it. code "" where it told none (an empty body, HTML)."""
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import date, datetime, timedelta
 from html import escape
 from typing import Any, Final
@@ -39,6 +39,7 @@ from migrator.mapi.recurrence import (
 )
 from migrator.mapi.rtf import decompress
 from migrator.model import Kind
+from migrator.record import record
 
 Json = dict[str, Any]
 
@@ -80,7 +81,7 @@ NOTES: Final = {
 """Remarks and what they mean. Reports count the words."""
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class File:
     """An attachment by value. data: buffers that together are its content."""
 
@@ -92,7 +93,7 @@ class File:
     content_id: str = ""
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class Made:
     """document: what is posted, without attachments. notes: words of NOTES."""
 

@@ -14,12 +14,12 @@ import binascii
 import re
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from pydantic_core import from_json
 
 from migrator.errors import Transient
+from migrator.record import record
 
 MOST_IDS = 20
 TRUNCATED = b"=== Truncated Data ==="
@@ -28,7 +28,7 @@ _MARK = secrets.token_hex(8)  # a value that begins so is ours: no server can gu
 _SMALL = 256  # a value this short is left to the JSON parser
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Exported:
     """One answer. data None with an error (code, message), or with neither when the server gave nothing."""
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from pydantic_core import from_json, to_json
@@ -20,6 +20,7 @@ from pydantic_core import from_json, to_json
 from migrator.adapters.graph.client import SESSION, Wire, moment, server_time
 from migrator.auth.secrets import Secret
 from migrator.errors import JobError, Transient
+from migrator.record import record
 
 RENEW_S = 120.0  # before its end, or a fifth of its life if that is less
 LIFE_S = 900.0  # assumed where the server does not tell
@@ -28,7 +29,7 @@ TAIL = b'"}'
 Buffer = bytes | memoryview
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Session:
     url: Secret = field(repr=False)
     renew_at: float

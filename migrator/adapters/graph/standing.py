@@ -18,13 +18,13 @@ from __future__ import annotations
 import csv
 import io
 import threading
-from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
 
 from migrator.adapters.graph.client import Call, Wire, words
 from migrator.adapters.transport import AnswerLost, NotSent
 from migrator.errors import JobError, MigratorError, Throttled, UserError
 from migrator.interfaces import Standing
+from migrator.record import record
 
 RECEIVE_DEFAULT = 36 << 20
 USER = Call("read the user's plans", "User.Read.All")
@@ -39,7 +39,7 @@ _LICENSE = (
 _QUOTA_BY_HAND = "Look it up: Get-MailboxStatistics and Get-Mailbox | fl ProhibitSendReceiveQuota."
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Usage:
     """A line of the report; octets."""
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Final
 
 from migrator.formats.contentlines import Line
 from migrator.mapi import blobs
 from migrator.mapi import properties as P
 from migrator.mapi.item import BINARY, BOOLEAN, INT32, STRING, Message, Properties
+from migrator.record import record
 
 TO, CC, RESOURCE = 1, 2, 3
 SENDABLE, ORGANIZER = 1, 2
@@ -36,7 +36,7 @@ REPRESENTING: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Person:
     name: str
     address: str

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import Final
 
@@ -29,6 +29,7 @@ from migrator.mapi.item import (
     Message,
     Properties,
 )
+from migrator.record import record
 
 MOST_COMPONENTS: Final = 100_000
 MOST_PEOPLE: Final = 5_000
@@ -65,7 +66,7 @@ _DURATION: Final = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class When:
     """A moment as iCalendar says it: a wall time in a zone, or a day. floating: no zone was told."""
 
@@ -79,7 +80,7 @@ class When:
         return self.wall.replace(tzinfo=self.zone).astimezone(UTC)
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class _Zones:
     """Finds the zone of a TZID: by its name, else by the file's VTIMEZONE."""
 
@@ -105,7 +106,7 @@ class _Zones:
         return zones.zone_of_component(component)
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class _Context:
     zones: _Zones
     method: str

@@ -19,11 +19,12 @@ import calendar
 import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import date, datetime, timedelta
 from typing import Final
 
 from migrator.mapi import recurrence as R
+from migrator.record import record
 
 FREQUENCIES: Final = ("YEARLY", "MONTHLY", "WEEKLY", "DAILY", "HOURLY", "MINUTELY", "SECONDLY")
 DAYS: Final = ("SU", "MO", "TU", "WE", "TH", "FR", "SA")
@@ -46,7 +47,7 @@ class RuleError(ValueError):
     """A rule that is none."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Rule:
     """RRULE, as RFC 5545 3.3.10 names its parts. until: wall time, the last that may be an instance. wkst: 0 Sunday."""
 
@@ -476,7 +477,7 @@ def _day_in_month(p: R.RecurrencePattern, year: int, month: int) -> date | None:
 # Rule → patterns -----------------------------------------------------------------------------------------------------
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class Series:
     """One pattern with the wall time of its first instance. The pattern's `deleted` holds what the rule leaves out."""
 
@@ -484,7 +485,7 @@ class Series:
     start: datetime
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class Plan:
     """series and singles together are the rule's instances (`left_out` of the caller taken off). notes: see `plan`."""
 

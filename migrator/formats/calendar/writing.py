@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import Final
 
@@ -18,6 +18,7 @@ from migrator.mapi import blobs
 from migrator.mapi import properties as P
 from migrator.mapi import recurrence as R
 from migrator.mapi.item import TIME, Key, Message, Named, Properties, datetime_of
+from migrator.record import record
 
 PRODID: Final = "-//migrator//mailbox migration//EN"
 PidTagAttachLongPathname: Final = 0x370D
@@ -33,7 +34,7 @@ _MOST_ZONE_YEARS: Final = 80
 _SETS: Final = (P.PSETID_APPOINTMENT, P.PSETID_MEETING, P.PSETID_COMMON, P.PSETID_TASK, P.PSETID_LOG)
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class _Out:
     lines: list[bytes] = field(default_factory=list)
 
@@ -48,7 +49,7 @@ class _Out:
             self.add(name, escape(value), **parameters)
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class _Zones:
     """Zones that the events name, by the TZID under which they are described."""
 
@@ -198,7 +199,7 @@ def _ticks(p: Properties, *keys: Key) -> datetime | None:
     return None
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class _Event:
     """What of an event its lines need: the series' zone, whether it lasts all day."""
 

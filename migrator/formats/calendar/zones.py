@@ -11,7 +11,7 @@ import calendar
 import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
 from typing import Final
@@ -22,6 +22,7 @@ from tzlocal.windows_tz import tz_win, win_tz
 from migrator.formats.calendar.rules import Rule, RuleError, expand, parse_rule
 from migrator.formats.contentlines import Component
 from migrator.mapi.blobs import SystemTime, TimeZoneDefinition, TimeZoneRule, TimeZoneStruct
+from migrator.record import record
 
 LAST_YEAR: Final = 2040
 """Rules are written for years up to this one; the last of them holds for those after it."""
@@ -220,7 +221,7 @@ def _offset(text: str) -> timedelta | None:
 # Rules ---------------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class YearRule:
     """What holds in one year. standard, daylight: month 0 where nothing changes."""
 

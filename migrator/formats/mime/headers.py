@@ -11,7 +11,6 @@ import binascii
 import contextlib
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_tz
 from itertools import islice
@@ -20,6 +19,7 @@ from typing import Final
 import pybase64
 
 from migrator.formats.mime import charsets
+from migrator.record import record
 
 Parameters = dict[str, str]
 
@@ -254,7 +254,7 @@ def _comment(source: str, at: int) -> tuple[str, int]:
 # Addresses ------------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Address:
     """name: decoded, "" when there is none; address: addr-spec, "" for a mere name or an empty group."""
 

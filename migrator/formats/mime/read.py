@@ -22,7 +22,7 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from hashlib import blake2b
 from typing import Final
@@ -51,12 +51,13 @@ from migrator.mapi.item import (
     filetime,
 )
 from migrator.model import Flag
+from migrator.record import record
 
 ReadCalendar = Callable[[bytes], Sequence[Message]]
 """iCalendar octets → items, the first one being what the mail is about. Raises FormatError."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ReadOptions:
     """How MIME is taken in.
 
@@ -143,7 +144,7 @@ def _state(
 # The message itself -------------------------------------------------------------------------------------------------------
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class _Gathered:
     """What the walk over the parts finds."""
 

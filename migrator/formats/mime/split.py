@@ -15,21 +15,22 @@ where they are more forgiving than RFC 2046 and RFC 5322:
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final
 
 from migrator.formats.errors import FormatError
 from migrator.formats.mime.headers import Parameters, parse_content_type
+from migrator.record import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Limits:
     depth: int = 60  # multiparts and messages within each other
     parts: int = 10_000
     fields: int = 200_000  # header lines in all
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class Part:
     """One entity. Offsets: header lines are raw[start:header_end], the body is raw[body:end]."""
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from hashlib import blake2b
 from typing import Final
 from uuid import UUID
@@ -31,6 +31,7 @@ from migrator.mapi import blobs, rtf
 from migrator.mapi import properties as p
 from migrator.mapi.item import Attachment, Message, Named, Properties
 from migrator.model import Flag
+from migrator.record import record
 
 Piece = bytes | memoryview
 
@@ -42,7 +43,7 @@ WriteCard = Callable[[Message], bytes]
 """A contact or distribution list → vCard octets in UTF-8. Raises FormatError."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class WriteOptions:
     """How a tree is written.
 
@@ -59,7 +60,7 @@ class WriteOptions:
     depth: int = 50
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Written:
     pieces: list[Piece]  # together the message
     notes: tuple[str, ...]  # words of `notes.NOTES`
@@ -98,7 +99,7 @@ def categories_of(message: Message) -> tuple[str, ...]:
     return tuple(word for word in found if isinstance(word, str) and word)
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class _Entity:
     fields: list[bytes]  # CRLF-ended
     pieces: list[Piece]

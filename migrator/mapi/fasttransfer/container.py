@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from typing import Final
 
 from migrator.mapi.fasttransfer.errors import StreamError
+from migrator.record import record
 
 _HEADER: Final = struct.Struct("<II")
 _CONFIG, _PAGE, _INTERFACE, _PARTNER = 1, 2, 3, 4
@@ -19,7 +19,7 @@ TRUNCATION_NOTICE: Final = b"=== Truncated Data ==="
 Version = tuple[int, int, int, int]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Envelope:
     """version: of the server that made the stream, or None. pages: (offset in the input, length), none empty."""
 

@@ -14,7 +14,6 @@ import struct
 from bisect import bisect_right
 from codecs import utf_16_be_decode, utf_16_le_decode
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
@@ -22,6 +21,7 @@ from migrator.mapi.fasttransfer.codepages import decoder
 from migrator.mapi.fasttransfer.container import Version, unwrap
 from migrator.mapi.fasttransfer.errors import StreamError
 from migrator.mapi.item import Attachment, Key, Message, Named, Properties, Value
+from migrator.record import record
 
 # Markers and meta-properties of messageContent, MS-OXCFXICS 2.2.4.1.4 and 2.2.4.1.5.
 _NEW_ATTACH, _END_ATTACH = 0x40000003, 0x400E0003
@@ -99,7 +99,7 @@ _NAME_OCTETS = 2048
 _NEVER = 1 << 62
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Limits:
     depth: int = 50  # messages within messages
     children: int = 65_536  # recipients or attachments of one message
@@ -107,7 +107,7 @@ class Limits:
     elements: int = 2_000_000  # objects, properties and multiple values in all
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Decoded:
     message: Message
     version: Version | None  # of the server that made the stream

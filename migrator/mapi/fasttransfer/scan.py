@@ -10,7 +10,7 @@ import struct
 from binascii import Error as Base64Error
 from binascii import a2b_base64
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import IO, Final, Protocol
 
 from migrator.mapi.fasttransfer.container import Version
@@ -26,13 +26,14 @@ from migrator.mapi.fasttransfer.reader import (
     named_of,
 )
 from migrator.mapi.item import Key, Properties
+from migrator.record import record
 
 _WINDOW: Final = 1 << 14
 _U32: Final = struct.Struct("<I").unpack
 _RECORD: Final = struct.Struct("<II").unpack
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class Summary:
     """The message itself, not what is within. sizes: octets of every property's value, also of those left out."""
 

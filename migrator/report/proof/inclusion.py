@@ -6,9 +6,9 @@ It can be handed to whoever asks after one message: it says nothing readable abo
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from migrator.record import record
 from migrator.report.proof import keys, tree
 from migrator.report.proof.records import (
     PROOF_FORMAT,
@@ -30,7 +30,7 @@ START = b'{"format":"migrator-inclusion/'
 _ROWS_MOST = 10_000
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class Kept:
     """A row that a proof may need. path: within its block, once that is complete."""
 

@@ -13,12 +13,13 @@ import gzip
 import zlib
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import IO, Any, cast
 
 from migrator.errors import UserError
 from migrator.formats.fingerprint import bare_message_id
+from migrator.record import record
 from migrator.report.proof import inclusion, keys, tree
 from migrator.report.proof.balance import Balance
 from migrator.report.proof.inclusion import Kept
@@ -46,7 +47,7 @@ _BUFFER = 1 << 20
 _HASHES, _BLOCKS, _HEAD = b'{"hashes":', b'{"blocks":', b'{"head":'
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Problem:
     """what: signature, head, altered, missing, added, moved, hashes, blocks, malformed, balance or end. row: counted from
     0, or None where it is not about one row. line: of the file, counted from 1, or 0."""
@@ -57,7 +58,7 @@ class Problem:
     line: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Hit:
     """An item that was looked for, and where it went. row_no: of the report."""
 
@@ -69,7 +70,7 @@ class Hit:
     target_path: tuple[str, ...]
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class Verdict:
     """head: what was signed, None without a signature that holds. problems: the first ones; count: all of them."""
 
@@ -176,7 +177,7 @@ def _hit(number: int, row: ItemRow, mailbox: dict[str, Any], folder: dict[str, A
     )
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class _Block:
     """A block of rows and the list of leaves that came behind it."""
 

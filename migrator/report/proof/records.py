@@ -22,11 +22,11 @@ import base64
 import binascii
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from migrator.errors import UserError
 from migrator.model import Kind, SkipReason, State
+from migrator.record import record
 from migrator.report.proof.tree import SIZE
 
 FORMAT = "migrator-proof/1"
@@ -59,7 +59,7 @@ class Malformed(Exception):
     """A line that this program would never have written."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ItemRow:
     mailbox: int
     folder: int

@@ -7,7 +7,7 @@ import gzip
 import os
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from migrator.ledger.fates import fates as fates_of
 from migrator.ledger.reading import path_of
 from migrator.ledger.records import key_of
 from migrator.model import SkipReason, State
+from migrator.record import record
 from migrator.report.proof import keys, tree
 from migrator.report.proof.records import FORMAT, OPEN, SIGNED, canonical, short
 
@@ -30,7 +31,7 @@ RUNS_MOST = 1000
 _BUFFER = 1 << 20
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Written:
     path: Path
     rows: int
@@ -85,7 +86,7 @@ def _forget(fresh: Path) -> None:
         fresh.unlink(missing_ok=True)
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class _Out:
     """Rows go in; hashes come between them."""
 
