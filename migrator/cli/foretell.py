@@ -9,13 +9,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from migrator.events import Event
+from migrator.events import Event, FoldersListed, FolderStarted, JobFinished, JobStarted
 from migrator.interfaces import Emit
+from migrator.record import record
 
 if TYPE_CHECKING:
     from migrator.forecast.live import Tracker
@@ -32,6 +33,7 @@ log = logging.getLogger(__name__)
 FILE_NAME = "forecast.json"
 FIRST_S, EVERY_S = 20.0, 60.0
 TICK_S = 0.25
+EARLY = (JobStarted, FoldersListed, FolderStarted, JobFinished)
 STALE_S = 300.0
 """A forecast that nobody has renewed for so long belongs to a run that is gone."""
 
@@ -52,12 +54,11 @@ def foretelling(
     plan: whose sizes count; without one plan.json of the project, and the ledger. A forecast that fails is logged and ends;
     the run goes on.
     """
-    try:
-        tracker = _tracker(project, jobs, settings, plan, processes, clock())
-    except Exception:
-        log.exception("no forecast goes along with this run")
-        yield emit
-        return
+    began = clock()
+
+    def tracker() -> Tracker:
+        return _tracker(project, jobs, settings, plan, processes, began)
+
     teller = Foreteller(tracker, emit, project.folder / FILE_NAME, clock)
     teller.start()
     try:
@@ -67,10 +68,18 @@ def foretelling(
 
 
 class Foreteller:
-    """Drives a tracker: events in, a fresh forecast every EVERY_S of `clock`. path: where it is kept for others."""
+    """Drives a tracker: events in, a fresh forecast every EVERY_S of `clock`. path: where it is kept for others.
 
-    def __init__(self, tracker: Tracker, emit: Emit, path: Path, clock: Callable[[], float]) -> None:
-        self._tracker = tracker
+    make: the tracker, asked for when the first forecast is due: most runs without news are over before. What is settled by
+    then stands in the ledger, of which a tracker is made; the few other events that tell it something are kept.
+    """
+
+    def __init__(
+        self, make: Callable[[], Tracker], emit: Emit, path: Path, clock: Callable[[], float]
+    ) -> None:
+        self._make = make
+        self._tracker: Tracker | None = None
+        self._early: list[Event] = []
         self._emit = emit
         self._path = path
         self._clock = clock
@@ -89,7 +98,10 @@ class Foreteller:
 
     def take(self, event: Event) -> None:
         with self._lock:
-            self._tracker.take(event)
+            if self._tracker is not None:
+                self._tracker.take(event)
+            elif isinstance(event, EARLY):
+                self._early.append(event)
         self._emit(event)
 
     def tick(self) -> None:
@@ -98,15 +110,25 @@ class Foreteller:
         if now < self._next:
             return
         begun = time.perf_counter()
+        tracker = self._tracker or self._opened()
         with self._lock:
-            told = self._tracker.tell(now)
-            outlook = self._tracker.outlook
+            told = tracker.tell(now)
+            outlook = tracker.outlook
         # Of a large plan a look takes a while: it never takes more than a fiftieth of the time.
         self._next = now + max(EVERY_S, 50 * (time.perf_counter() - begun))
         for event in told:
             self._emit(event)
         if outlook is not None:
             write_live(self._path, outlook, now)
+
+    def _opened(self) -> Tracker:
+        made = self._make()  # without the lock: it reads the ledger, and the run goes on meanwhile
+        with self._lock:
+            for event in self._early:
+                made.take(event)
+            self._early.clear()
+            self._tracker = made
+        return made
 
     def _watch(self) -> None:
         while not self._over.wait(TICK_S):
@@ -138,7 +160,7 @@ def write_live(path: Path, found: Outlook, now: float) -> None:
         log.warning("%s cannot be written: %s", path.name, error.strerror)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Live:
     """What a run that goes on has forecast last. Epoch seconds; None for never within its hours."""
 

@@ -192,7 +192,7 @@ def test_what_a_run_foretells_is_told_and_kept_for_status(tmp_path: Path) -> Non
     clock = Minutes()
     told: list[Event] = []
     tracker = Tracker([made(1), made(2)], terms(deadline=NOW + 60))
-    one = Foreteller(tracker, told.append, tmp_path / FILE_NAME, clock)
+    one = Foreteller(lambda: tracker, told.append, tmp_path / FILE_NAME, clock)
     one.tick()
     assert not told, "not at once"
     clock.now += foretell.FIRST_S
