@@ -102,6 +102,24 @@ class TargetTraits(ReaderTraits):
     )  # kinds that `store` can make anew from an item stream taken apart (`Item.path` JSON)
 
 
+@record
+class Expected:
+    """A folder that will be read from its beginning. whole: with the content of each of its items, in the order listed."""
+
+    folder: Folder
+    whole: bool = False
+
+
+@record
+class Wanted:
+    """What `ensure_folder` will be asked for."""
+
+    path: FolderPath
+    kind: Kind
+    folder_class: str = ""
+    role: Role | None = None
+
+
 @runtime_checkable
 class Reader(Protocol):
     """A mailbox that can be listed and read. Every call may be repeated.
@@ -118,6 +136,13 @@ class Reader(Protocol):
 
     def folders(self) -> list[Folder]:
         """Every folder below the visible root, parents before children; search and hidden folders included and marked."""
+        ...
+
+    def expect(self, wanted: Sequence[Expected]) -> None:
+        """What will be read next, in this order: it may be asked for ahead, so that a long way is gone once and not per folder.
+
+        A hint: it never raises, and nothing may rest on it; the calls that follow may be others. A new one replaces the last.
+        """
         ...
 
     def page(self, folder: Folder, after: Checkpoint | None) -> Page:
@@ -154,6 +179,13 @@ class Target(Reader, Protocol):
         """Room, licence and limits, as far as reading tells. Asked once for a plan; may need calls of its own.
 
         What this account may not read is "not known" in the answer, not an error.
+        """
+        ...
+
+    def prepare_folders(self, wanted: Sequence[Wanted]) -> None:
+        """These will be ensured one by one: a target that can makes them in one go. Safe to repeat, and to leave out.
+
+        Raises no ItemError: what a folder is refused for, `ensure_folder` tells.
         """
         ...
 

@@ -24,7 +24,19 @@ from dataclasses import field
 
 from migrator.errors import CheckpointLost, InDoubt, ItemError, JobError, MigratorError
 from migrator.formats.content import MemoryContent
-from migrator.interfaces import Client, Clock, Context, Pace, Probe, Source, Standing, Target, TargetTraits
+from migrator.interfaces import (
+    Client,
+    Clock,
+    Context,
+    Expected,
+    Pace,
+    Probe,
+    Source,
+    Standing,
+    Target,
+    TargetTraits,
+    Wanted,
+)
 from migrator.model import (
     Checkpoint,
     Flag,
@@ -117,6 +129,8 @@ class MemoryMailbox:
             can_update=True,
         )
         self.calls: Counter[str] = Counter()
+        self.expected: list[list[tuple[FolderPath, bool]]] = []  # what `expect` was told
+        self.prepared: list[list[tuple[Role | None, FolderPath]]] = []
         self.lock = threading.RLock()
         self._folders: dict[str, _FolderState] = {}
         self._seq = 0
@@ -343,6 +357,9 @@ class _MemoryBox:
         self._leave("folders")
         return found
 
+    def expect(self, wanted: Sequence[Expected]) -> None:
+        self.mailbox.expected.append([(one.folder.path, one.whole) for one in wanted])
+
     def page(self, folder: Folder, after: Checkpoint | None) -> Page:
         self._enter("page", folder)
         page = self.mailbox.page_after(folder.id, after)
@@ -374,6 +391,9 @@ class _MemoryBox:
                 results.append(Item(ref, fmt, content, item.flags, item.categories, origin=box.traits.origin))
         self._leave("export", refs)
         return results
+
+    def prepare_folders(self, wanted: Sequence[Wanted]) -> None:
+        self.mailbox.prepared.append([(one.role, one.path) for one in wanted])
 
     def ensure_folder(
         self, path: FolderPath, kind: Kind, *, folder_class: str = "", role: Role | None = None

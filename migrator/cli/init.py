@@ -7,7 +7,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated
 
-from migrator.cli.commands import Argument
+import typer
+
 from migrator.cli.guard import write_private
 from migrator.errors import UserError
 
@@ -15,7 +16,7 @@ FILES = {"migration.toml": "migration.toml", "mailboxes.csv": "mailboxes.csv", "
 
 
 def command(
-    folder: Annotated[Path, Argument("FOLDER", "Where to write it (made if missing).")],
+    folder: Annotated[Path, typer.Argument(help="Where to write it (made if missing).", show_default=False)],
 ) -> int:
     """Write a project folder: migration.toml, mailboxes.csv, .gitignore.
 

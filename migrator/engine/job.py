@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from hashlib import blake2b
+from itertools import takewhile
 
 from migrator.engine import pool
 from migrator.engine.belt import Halt
@@ -14,6 +15,7 @@ from migrator.engine.copy import MailboxCopy
 from migrator.engine.decide import Rules
 from migrator.engine.departed import Ahead, Departed, follow
 from migrator.engine.parcels import Work
+from migrator.engine.places import Places
 from migrator.engine.routes import NOT_THERE, Route, Routes, convertible
 from migrator.engine.tools import Tools, error_of
 from migrator.errors import ItemError, JobError, MigratorError, RunError, Transient, UserError
@@ -22,7 +24,7 @@ from migrator.interfaces import Probe, Source, Target
 from migrator.ledger import FolderRow, Lease, Ledger
 from migrator.model import Folder, Format, Job, Kind, Path, SkipReason
 from migrator.plan.filters import decide_folder, roles_of
-from migrator.plan.folders import Place, path_text
+from migrator.plan.folders import path_text
 from migrator.plan.paths import loses, title
 from migrator.record import record
 
@@ -229,10 +231,15 @@ def _walk(
             ledger.put_folder(lease, folder, None, skipped=skips[folder.id])
     _forget_totals(lease, rows, folders, tools)
     ahead = _read_ahead(job, lease, source, taken, folders, rows, tools, copy)
-    places = _Places(folders, target, tools)
+    places = Places(folders, [one for one in taken if not _has_target(rows.get(one.id))], target, tools)
     refused: list[Folder] = []
     shown: dict[str, bool] = {}
-    for folder in taken:
+    told = 0
+    for number, folder in enumerate(taken):
+        if number >= told and _is_fresh(rows.get(folder.id)):
+            run = list(takewhile(lambda one: _is_fresh(rows.get(one.id)), taken[number:]))
+            source.expect(places.expected(run))
+            told = number + len(run)
         work = _work(folder, rows.get(folder.id), lease, tools, places)
         if work.target is not None and folder.subscribed is not None:
             shown[work.target.id] = folder.subscribed
@@ -299,6 +306,15 @@ def _begun(row: FolderRow) -> bool:
     return row.listed or row.checkpoint is not None or row.mark is not None
 
 
+def _has_target(row: FolderRow | None) -> bool:
+    return row is not None and bool(row.target_id)
+
+
+def _is_fresh(row: FolderRow | None) -> bool:
+    """Whether the folder will be read from its beginning and nothing of it is known."""
+    return row is None or not (_begun(row) or row.target_id)
+
+
 def _tell_refusal(job: Job, folder: Folder, refusal: ItemError, tools: Tools) -> None:
     """A folder that the target will not have is told, also when nothing is in it that could fail."""
     name = path_text(folder.path)
@@ -337,25 +353,7 @@ def _forget_totals(
             tools.ledger.put_folder(lease, gone, None, skipped=row.skipped)
 
 
-class _Places:
-    """Where folders go; the target's folders are listed when the first one is wanted that the ledger does not know."""
-
-    def __init__(self, folders: Sequence[Folder], target: Target, tools: Tools) -> None:
-        self._folders = folders
-        self._target = target
-        self._tools = tools
-        self._places: Mapping[str, Place] | None = None
-
-    def ensure(self, folder: Folder) -> Folder:
-        if self._places is None:
-            self._places = self._tools.map_folders(self._folders, self._target.folders())
-        place = self._places[folder.id]
-        return self._target.ensure_folder(
-            place.path, folder.kind, folder_class=folder.folder_class, role=place.role
-        )
-
-
-def _work(folder: Folder, row: FolderRow | None, lease: Lease, tools: Tools, places: _Places) -> Work:
+def _work(folder: Folder, row: FolderRow | None, lease: Lease, tools: Tools, places: Places) -> Work:
     ledger = tools.ledger
     if row is not None and row.target_id:
         return Work(

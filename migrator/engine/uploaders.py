@@ -86,15 +86,10 @@ class Uploaders:
         folder = work.target
         assert folder is not None
         try:
-            for ticket in (
-                work.mark_noted,
-                *{id(parcel.ticket): parcel.ticket for parcel in parcels}.values(),
-            ):
-                if ticket is None:
-                    continue
-                if not ticket.done():
+            for parcel in parcels:
+                if not parcel.ticket.done():
                     lull.now()
-                ticket.wait()
+                parcel.ticket.wait()
             answers = self._ask(target, folder, parcels)
         except BaseException:
             for parcel in parcels:

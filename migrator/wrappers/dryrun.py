@@ -6,12 +6,16 @@ from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
 from migrator.errors import RunError
+from migrator.interfaces import Wanted
 from migrator.model import Checkpoint, Folder, FolderPath, Item, Kind, Outcome, Role
 from migrator.wrappers.handed import HandedTarget
 
 
 class DryRunTarget(HandedTarget):
     """Every verb that writes is refused: who calls one in a dry run has a defect, and the run stops."""
+
+    def prepare_folders(self, wanted: Sequence[Wanted]) -> None:
+        self._refuse("prepare_folders")
 
     def ensure_folder(
         self, path: FolderPath, kind: Kind, *, folder_class: str = "", role: Role | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from migrator.interfaces import Probe, Reader, ReaderTraits, Standing, Target, TargetTraits
+from migrator.interfaces import Expected, Probe, Reader, ReaderTraits, Standing, Target, TargetTraits, Wanted
 from migrator.model import (
     Checkpoint,
     Folder,
@@ -35,6 +35,9 @@ class HandedSource:
     def folders(self) -> list[Folder]:
         return self._inner.folders()
 
+    def expect(self, wanted: Sequence[Expected]) -> None:
+        self._inner.expect(wanted)
+
     def page(self, folder: Folder, after: Checkpoint | None) -> Page:
         return self._inner.page(folder, after)
 
@@ -58,6 +61,9 @@ class HandedTarget(HandedSource):
 
     def standing(self) -> Standing:
         return self._target.standing()
+
+    def prepare_folders(self, wanted: Sequence[Wanted]) -> None:
+        self._target.prepare_folders(wanted)
 
     def ensure_folder(
         self, path: FolderPath, kind: Kind, *, folder_class: str = "", role: Role | None = None

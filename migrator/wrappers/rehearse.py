@@ -9,10 +9,11 @@ on the way) does not show.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import IO
 
 from migrator.errors import ItemError
-from migrator.interfaces import Reader, Target
+from migrator.interfaces import Expected, Reader, Target, Wanted
 from migrator.model import (
     Checkpoint,
     Content,
@@ -45,6 +46,9 @@ class RehearsedSource(HandedSource):
         super().__init__(inner)
         self._stand_in = stand_in
 
+    def expect(self, wanted: Sequence[Expected]) -> None:
+        super().expect([replace(one, whole=False) for one in wanted])
+
     def export(self, refs: Sequence[ItemRef], fmt: Format) -> list[Item | Outcome]:
         origin = self.traits.origin
         return [Item(ref, fmt, self._stand_in(ref, fmt), origin=origin) for ref in refs]
@@ -68,6 +72,9 @@ class RehearsedTarget(DryRunTarget):
         if folder.id.startswith(MADE_UP):
             return Page((), Checkpoint(SCHEME, ""), True)
         return super().page(folder, None if after is not None and after.scheme == SCHEME else after)
+
+    def prepare_folders(self, wanted: Sequence[Wanted]) -> None:
+        """None is made."""
 
     def ensure_folder(
         self, path: FolderPath, kind: Kind, *, folder_class: str = "", role: Role | None = None

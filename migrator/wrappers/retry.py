@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from migrator.errors import MigratorError, SourceDown, Throttled, Transient
 from migrator.events import Waiting
-from migrator.interfaces import Clock, Emit, Probe, Reader, Standing, Target
+from migrator.interfaces import Clock, Emit, Probe, Reader, Standing, Target, Wanted
 from migrator.model import (
     Checkpoint,
     Folder,
@@ -203,6 +203,9 @@ class RetryingTarget(RetryingSource, HandedTarget):
 
     def standing(self) -> Standing:
         return self._patience.call(self._target.standing)
+
+    def prepare_folders(self, wanted: Sequence[Wanted]) -> None:
+        self._patience.call(lambda: self._target.prepare_folders(wanted))
 
     def ensure_folder(
         self, path: FolderPath, kind: Kind, *, folder_class: str = "", role: Role | None = None

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from migrator import meter
 from migrator.errors import Throttled
-from migrator.interfaces import Probe, Reader, Standing, Target
+from migrator.interfaces import Probe, Reader, Standing, Target, Wanted
 from migrator.model import (
     Checkpoint,
     Folder,
@@ -108,6 +108,9 @@ class ThrottledTarget(ThrottledSource, HandedTarget):
 
     def standing(self) -> Standing:
         return self._call("standing", self._target.standing)
+
+    def prepare_folders(self, wanted: Sequence[Wanted]) -> None:
+        self._call("prepare_folders", lambda: self._target.prepare_folders(wanted))
 
     def ensure_folder(
         self, path: FolderPath, kind: Kind, *, folder_class: str = "", role: Role | None = None

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from migrator.errors import MigratorError
-from migrator.interfaces import Probe, Reader, Standing, Target
+from migrator.interfaces import Probe, Reader, Standing, Target, Wanted
 from migrator.model import (
     Checkpoint,
     Folder,
@@ -92,6 +92,9 @@ class TracedTarget(TracedSource, HandedTarget):
 
     def standing(self) -> Standing:
         return self._trace.run("standing", 0, self._target.standing)
+
+    def prepare_folders(self, wanted: Sequence[Wanted]) -> None:
+        self._trace.run("prepare_folders", len(wanted), lambda: self._target.prepare_folders(wanted))
 
     def ensure_folder(
         self, path: FolderPath, kind: Kind, *, folder_class: str = "", role: Role | None = None

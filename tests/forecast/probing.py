@@ -6,7 +6,7 @@ import io
 from collections.abc import Sequence
 from typing import IO, Any
 
-from migrator.interfaces import Probe, TargetTraits
+from migrator.interfaces import Expected, Probe, TargetTraits
 from migrator.model import Checkpoint, Folder, Format, Item, ItemRef, Kind, Outcome, Page
 
 
@@ -26,6 +26,8 @@ class Counting:
     def folders(self) -> list[Folder]:
         return [Folder("small", ("b",), total=1), Folder("full", ("a",), total=self._items)]
 
+    def expect(self, wanted: Sequence[Expected]) -> None: ...
+
     def page(self, folder: Folder, after: Checkpoint | None) -> Page:
         assert folder.id == "full", "the fullest one"
         refs = tuple(ItemRef(str(n), ("a",), Kind.MAIL, "1", size=1000 * (n + 1)) for n in range(self._items))
@@ -41,7 +43,7 @@ class Counting:
         self.writes += 1
         raise AssertionError("a probe writes nothing")
 
-    ensure_folder = mark = store = versions = remove = remove_folder = _write
+    prepare_folders = ensure_folder = mark = store = versions = remove = remove_folder = _write
 
 
 class _Content:

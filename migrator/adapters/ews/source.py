@@ -38,7 +38,7 @@ from migrator.adapters.ews.soap import (
 )
 from migrator.adapters.spool import THRESHOLD
 from migrator.errors import CheckpointLost, JobError, MigratorError, UserError
-from migrator.interfaces import Finding, Probe, ReaderTraits
+from migrator.interfaces import Expected, Finding, Probe, ReaderTraits
 from migrator.model import Checkpoint, Folder, Format, Item, ItemRef, Outcome, Page
 
 SCHEME = "ews-sync/1"
@@ -241,6 +241,9 @@ class EwsSource:
             offset = int(root.get("IndexedPagingOffset") or offset + FIND_FOLDERS)
 
     # ---- items
+
+    def expect(self, wanted: Sequence[Expected]) -> None:
+        """Each page is a request of its own."""
 
     def page(self, folder: Folder, after: Checkpoint | None) -> Page:
         if after is not None and (after.scheme != SCHEME or not after.token):

@@ -34,7 +34,7 @@ from migrator.adapters.graph.standing import Usages, standing_of
 from migrator.adapters.transport import AnswerLost, NotSent
 from migrator.auth.microsoft import roles_of
 from migrator.errors import InDoubt, ItemError, JobError, MigratorError, Throttled, Transient
-from migrator.interfaces import Finding, Probe, Standing, TargetTraits
+from migrator.interfaces import Expected, Finding, Probe, Standing, TargetTraits, Wanted
 from migrator.model import (
     Checkpoint,
     Content,
@@ -219,6 +219,9 @@ class GraphMailbox:
     def folders(self) -> list[Folder]:
         return self._shared.tree.load()
 
+    def expect(self, wanted: Sequence[Expected]) -> None:
+        """Each page is a request of its own."""
+
     def page(self, folder: Folder, after: Checkpoint | None) -> Page:
         return self._lister().page(folder, after)
 
@@ -308,6 +311,9 @@ class GraphMailbox:
         return Outcome(ref, State.FAILED, error=error)
 
     # ---- writing
+
+    def prepare_folders(self, wanted: Sequence[Wanted]) -> None:
+        """Parents come before children, each by a request of its own."""
 
     def ensure_folder(
         self, path: FolderPath, kind: Kind, *, folder_class: str = "", role: Role | None = None

@@ -165,6 +165,7 @@ class Handle:
         self.shared = shared
         self.who = shared.account.user
         self._wire: Wire | None = None
+        self.rested_s = 0.0  # how long nobody had wanted the connection when it was wanted last
 
     @property
     def clock(self) -> object:
@@ -176,6 +177,7 @@ class Handle:
         wire = self._wire
         if wire is not None and not wire.dead:
             if now - wire.used_at < 5.0 or wire.open or wire.alive():
+                self.rested_s = now - wire.used_at
                 wire.used_at = now
                 return wire
             wire.close()
@@ -192,6 +194,7 @@ class Handle:
                 break
             wire.close()
         wire.used_at = now
+        self.rested_s = 0.0
         wire.on_alert = alert
         while wire.alerts:
             wire.on_alert(wire.alerts.pop(0))

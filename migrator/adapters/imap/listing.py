@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.errors import MessageError
@@ -166,6 +166,8 @@ class Listing:
         self._archive_only = archive_only
         self._page_items = page_items
         self._status: dict[str, tuple[float, Status]] = {}
+        # A list of folders that came with the sign-in: when it was asked for, how its commands ended, and what was told.
+        self._early: tuple[float, list[Tagged], list[list[Piece]]] | None = None
         self._names_only: set[str] = set()  # folders that hold folders and nothing else
         self._all_mail: set[str] = set()  # Gmail's folder of everything
         self._courses: dict[str, tuple[int, list[int]]] = {}  # folder id → next UID expected, UIDs left
@@ -179,12 +181,17 @@ class Listing:
                 shared.naming, shared.foreign = self._handle.reading(self._namespace)
             return shared.naming
 
-    @staticmethod
-    def _namespace(wire: Wire) -> tuple[Naming, tuple[str, ...]]:
+    def _namespace(self, wire: Wire) -> tuple[Naming, tuple[str, ...]]:
+        """With the list of folders, which is wanted next, in one flight."""
         foreign: list[str] = []
         prefix, separator = "", ""
         if wire.has(b"NAMESPACE"):
-            said, untagged = wire.ask(b"NAMESPACE")
+            tag = wire.begin(b"NAMESPACE")
+            asked = self._ask_list(wire)
+            wire.flush()
+            at = self._handle.client.context.clock.monotonic()
+            (said, *answers), untagged = wire.finish(tag, *asked)
+            self._early = (at, answers, untagged)
             for pieces in untagged:
                 line = pieces[0]
                 if said.ok and isinstance(line, bytes) and line[:12].upper() == b"* NAMESPACE ":
@@ -207,18 +214,17 @@ class Listing:
         naming = self.naming()
         return self._handle.reading(lambda wire: self._folders(wire, naming))
 
-    def _folders(self, wire: Wire, naming: Naming) -> list[Folder]:
-        handle = self._handle
-        asked = _status_items(wire)
-        with_status = wire.has(b"LIST-STATUS")
+    @staticmethod
+    def _ask_list(wire: Wire) -> list[bytes]:
+        """Send for the folders; the tags, of which the first counts."""
         returns = []
         extended = wire.has(b"LIST-EXTENDED")
         if extended:
             returns.append(b"SUBSCRIBED")
         if extended and (wire.has(b"SPECIAL-USE") or wire.has(b"CREATE-SPECIAL-USE")):
             returns.append(b"SPECIAL-USE")
-        if with_status:
-            returns.append(b"STATUS " + asked)
+        if wire.has(b"LIST-STATUS"):
+            returns.append(b"STATUS " + status_items(wire))
         command = b'LIST "" "*"'
         if returns:
             command += b" RETURN (" + b" ".join(returns) + b")"
@@ -227,8 +233,18 @@ class Listing:
             tags.append(wire.begin(b'XLIST "" "*"'))  # for the roles; where it is refused, usual names tell
         if not extended:
             tags.append(wire.begin(b'LSUB "" "*"'))
-        wire.flush()
-        (said, *_), untagged = wire.finish(*tags)
+        return tags
+
+    def _folders(self, wire: Wire, naming: Naming) -> list[Folder]:
+        handle = self._handle
+        now = handle.client.context.clock.monotonic()
+        early, self._early = self._early, None
+        if early is not None and now - early[0] <= STATUS_FRESH_S:
+            now, (said, *_), untagged = early
+        else:
+            tags = self._ask_list(wire)
+            wire.flush()
+            (said, *_), untagged = wire.finish(*tags)
         if not said.ok:
             raise faults.about_folder(said, handle.who, "*")
         listed: dict[str, set[bytes]] = {}
@@ -259,10 +275,10 @@ class Listing:
             for name, words in listed.items()
             if not any(name.startswith(prefix) for prefix in handle.shared.foreign)
         }
-        if not with_status:
+        if not wire.has(b"LIST-STATUS"):
             names = [name for name, words in listed.items() if not words & {b"\\NOSELECT", b"\\NONEXISTENT"}]
-            statuses = self._ask_statuses(wire, names, asked)
-        now = handle.client.context.clock.monotonic()
+            statuses = self._ask_statuses(wire, names, status_items(wire))
+            now = handle.client.context.clock.monotonic()
         self._status = {name: (now, status) for name, status in statuses.items()}
         found = _as_folders(listed, statuses, naming, wire)
         selectable = {name for name, words in listed.items() if not words & {b"\\NOSELECT", b"\\NONEXISTENT"}}
@@ -290,7 +306,7 @@ class Listing:
         return found
 
     def status(self, wire: Wire, name: str) -> Status | None:
-        return self._ask_statuses(wire, [name], _status_items(wire)).get(name)
+        return self._ask_statuses(wire, [name], status_items(wire)).get(name)
 
     def know_status(self, name: str, status: Status) -> None:
         """A status that is true now, for the next `mark` or `page`."""
@@ -344,7 +360,7 @@ class Listing:
 
     def _page(self, wire: Wire, folder: Folder, token: Token | None) -> Page:
         status = self._fresh(folder.id) if self._trusts_status else None
-        quick = _quick(status, token)
+        quick = quick_page(status, token)
         if quick is not None:
             return quick
         if token is None and status is not None and status.messages <= self._page_items:
@@ -370,8 +386,13 @@ class Listing:
         if not said.ok:
             wire.finish(*tags)
         there = self.selected(wire, folder.id, said, untagged)
+        return self._whole_page(wire, folder, there, tags)
+
+    def _whole_page(self, wire: Wire, folder: Folder, there: Selected, tags: Sequence[bytes]) -> Page:
+        """What was asked for as "1:*"."""
         refs = self._refs(wire, folder, there, tags, [b"1:*"])
-        return self._last_page(wire, folder, there, refs, 0, there.modseq)
+        every = refs if folder.id not in self._all_mail else None
+        return self._last_page(wire, folder, there, refs, 0, there.modseq, every=every)
 
     def _leave(self, wire: Wire) -> None:
         """Before another folder is opened."""
@@ -379,6 +400,15 @@ class Listing:
 
     def _between(self, wire: Wire) -> None:
         """Whatever is still under way on this connection is finished first: overridden by who sends ahead."""
+
+    def _take(self, pieces: Sequence[Piece]) -> None:
+        """An untagged response that is no answer to a listing."""
+
+    def _ended(self, wire: Wire, tag: bytes) -> None:
+        """A command has ended that was no part of a listing."""
+
+    def _alone_with(self, wire: Wire) -> None:
+        """Before a question in the midst of an answer: raises where other commands are under way behind it."""
 
     def _reselect(self, wire: Wire, name: str, *, fresh: bool) -> Selected:
         """The folder, as it is now where that matters: a state from an earlier SELECT tells no new MODSEQ."""
@@ -419,10 +449,13 @@ class Listing:
         last: int,
         base: int,
         before: Sequence[ItemRef] = (),
+        *,
+        every: Sequence[ItemRef] | None = None,
     ) -> Page:
+        """every: all messages of the folder, where these are known: the server need not be asked again."""
         self._courses.pop(folder.id, None)
         last = max(last, there.uidnext - 1 if there.uidnext else 0, _uid(refs[-1]) if refs else 0)
-        return Page((*before, *refs), self._complete(wire, there, last, base).checkpoint(), True)
+        return Page((*before, *refs), self._complete(wire, there, last, base, every).checkpoint(), True)
 
     def _left(self, wire: Wire, folder_id: str, there: Selected, last: int) -> list[int] | None:
         known = self._courses.get(folder_id)
@@ -488,18 +521,24 @@ class Listing:
         while waiting:
             response = wire.next()
             if isinstance(response, bytes):
-                waiting.discard(response)
+                if response in waiting:
+                    waiting.discard(response)
+                else:
+                    self._ended(wire, response)
                 continue
             if everything and _labelled(response):
                 continue
             ref = self.ref_of(response, folder.id, folder.path, there.uidvalidity)
-            if ref is not None:
-                uid = _uid(ref)
-                if above < uid <= most:
-                    refs[uid] = ref
+            if ref is None:
+                self._take(response)
+                continue
+            uid = _uid(ref)
+            if above < uid <= most:
+                refs[uid] = ref
         said = [wire.done.pop(tag) for tag in tags]
         bad = next((one for one in said if not one.ok), None)
         if bad is not None:
+            self._alone_with(wire)
             error = faults.about_folder(bad, self._handle.who, folder.id)
             if isinstance(error, Throttled) or bad.code in (b"UNAVAILABLE", b"INUSE"):
                 raise error
@@ -640,14 +679,22 @@ class Listing:
             refs += self._fetch(wire, folder, there, list(sets(uids[start : start + 5000])), 0, token.last)
         return refs, gone
 
-    def _complete(self, wire: Wire, there: Selected, last: int, base: int) -> Token:
+    def _complete(
+        self, wire: Wire, there: Selected, last: int, base: int, every: Sequence[ItemRef] | None = None
+    ) -> Token:
         """The checkpoint at the end, with what the server will not be able to tell next time."""
         if there.modseq and wire.has(b"QRESYNC"):
             return Token("c", there.uidvalidity, last, base)
         if there.modseq:
-            uids = self._search(wire, b"1:%d" % last) if last and there.exists else []
+            if every is not None:
+                uids = [_uid(ref) for ref in every]
+            else:
+                uids = self._search(wire, b"1:%d" % last) if last and there.exists else []
             return Token("c", there.uidvalidity, last, base, "", compact(uids))
-        digest, uids = self._digest(wire, there, last)
+        if every is not None:
+            digest, uids = _digest_of({_uid(ref): ref.version for ref in every}, last)
+        else:
+            digest, uids = self._digest(wire, there, last)
         return Token("c", there.uidvalidity, last, base, digest, compact(uids))
 
     @staticmethod
@@ -664,11 +711,7 @@ class Listing:
                 if data is not None and b"UID" in data and data.get(b"FLAGS") is not None:
                     flags = b" ".join(text_of(word) for word in data[b"FLAGS"])
                     versions[number_of(data[b"UID"])] = marks_of(flags).version
-        hasher = hashlib.blake2b(digest_size=16)
-        for uid in sorted(versions):
-            if uid <= last:
-                hasher.update(f"{uid} {versions[uid]}\n".encode())
-        return hasher.hexdigest(), sorted(uid for uid in versions if uid <= last)
+        return _digest_of(versions, last)
 
     # ---- marks
 
@@ -687,7 +730,16 @@ class Listing:
         return Token("c", status.uidvalidity, status.uidnext - 1, status.modseq).checkpoint()
 
 
-def _quick(status: Status | None, token: Token | None) -> Page | None:
+def _digest_of(versions: Mapping[int, str], last: int) -> tuple[str, list[int]]:
+    """(digest, UIDs) of UID → version of its flags, up to `last`."""
+    uids = sorted(uid for uid in versions if uid <= last)
+    hasher = hashlib.blake2b(digest_size=16)
+    for uid in uids:
+        hasher.update(f"{uid} {versions[uid]}\n".encode())
+    return hasher.hexdigest(), uids
+
+
+def quick_page(status: Status | None, token: Token | None) -> Page | None:
     """An empty last page, when the folder's status alone tells that there is nothing."""
     if status is None or not status.modseq or not status.uidvalidity:
         return None
@@ -705,7 +757,7 @@ def _quick(status: Status | None, token: Token | None) -> Page | None:
     return None
 
 
-def _status_items(wire: Wire) -> bytes:
+def status_items(wire: Wire) -> bytes:
     items = b"MESSAGES UIDNEXT UIDVALIDITY"
     return b"(" + items + (b" HIGHESTMODSEQ)" if wire.has(b"CONDSTORE") or wire.has(b"QRESYNC") else b")")
 

@@ -1,8 +1,9 @@
 """The reading half of a mailbox: probe, listing (`listing.py`), and content out.
 
 Content is asked for ahead: when the engine takes the items of a page in their order, the commands for the next ones leave before
-their turn comes, so that a long round trip is paid once and not per batch. Nothing is read ahead into memory: what the server has
-sent early waits in the connection.
+their turn comes, so that a long round trip is paid once and not per batch. Where it has said which folders it will read
+(`expect`), these are opened, listed and read in the same flight (`ahead.py`). Nothing is read ahead into memory: what the server
+has sent early waits in the connection.
 
 Facts this module rests on:
 - BODY.PEEK[] leaves \\Seen alone, and EXAMINE opens a folder so that nothing can be changed (RFC 3501 6.4.5, 6.3.2)
@@ -14,20 +15,22 @@ Facts this module rests on:
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from migrator.adapters.imap import faults
+from migrator.adapters.imap.ahead import AHEAD_FOLDERS, APART, STRAYS, Astray, Course, Leg
 from migrator.adapters.imap.client import Handle, ImapClient, Shared
 from migrator.adapters.imap.grammar import Piece, Value, number_of, parse_date, sets, text_of
-from migrator.adapters.imap.listing import Listing, fetched, marks_of, split_id
-from migrator.adapters.imap.wire import Lost, Selected, Wire
+from migrator.adapters.imap.listing import Listing, fetched, marks_of, quick_page, split_id
+from migrator.adapters.imap.wire import Lost, Selected, Tagged, Wire
 from migrator.adapters.spool import BufferContent
 from migrator.errors import ItemError, JobError, MigratorError, Transient
-from migrator.interfaces import Finding, Probe, ReaderTraits
+from migrator.interfaces import Expected, Finding, Probe, ReaderTraits
 from migrator.model import (
     Checkpoint,
     Content,
@@ -46,12 +49,30 @@ BODY = b"(UID FLAGS INTERNALDATE BODY.PEEK[])"
 AHEAD_OCTETS = 2 << 20
 AHEAD_ITEMS = 500
 ONE_AHEAD = 1 << 20  # a message above this size is never asked for ahead
+LITTLE = 1 << 20  # octets under way that are read in vain rather than giving up the connection
+RESTED_S = 60.0
 
 _FAST = re.compile(
     rb'\* \d+ FETCH \(UID (\d+)(?: MODSEQ \(\d+\))? FLAGS \(([^)]*)\) INTERNALDATE "([^"]*)"'
     rb"(?: MODSEQ \(\d+\))? BODY\[\] \{\d+\}\r\n",
     re.IGNORECASE,
 )
+
+
+class _Any(Collection[int]):
+    """Every UID: of a command that names none."""
+
+    def __contains__(self, uid: object) -> bool:
+        return True
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
+
+
+_ANY = _Any()
 
 
 @dataclass(slots=True)
@@ -78,7 +99,9 @@ class ImapReader(Listing):
         self._next_of: tuple[str, int] = ("", 0)
         self._asked: dict[int, int] = {}  # UIDs asked for → octets expected, of the folder that is open
         self._got: dict[int, _Got] = {}
-        self._fetches: dict[bytes, frozenset[int]] = {}
+        self._fetches: dict[bytes, Collection[int]] = {}  # tags under way → UIDs
+        self._course = Course()
+        self._at_end = True  # of the listing of the folder that is being read
         self._losses: dict[
             str, int
         ] = {}  # item id → connections lost over it alone; 0: with others behind it
@@ -127,8 +150,22 @@ class ImapReader(Listing):
         self._forget()
         return super().folders()
 
+    def expect(self, wanted: Sequence[Expected]) -> None:
+        self._course.back()
+        self._forget()
+        self._course.begin(wanted)
+        self._at_end = True
+        with contextlib.suppress(MigratorError):  # whoever reads will be told
+            self._extend()
+
     def page(self, folder: Folder, after: Checkpoint | None) -> Page:
-        page = super().page(folder, after)
+        try:
+            page = self._arrived(folder, after)
+            if page is None:
+                page = super().page(folder, after)
+        except MigratorError:
+            self._forget()
+            raise
         if page.refs:
             split = next((found for ref in page.refs if (found := split_id(ref.id))), None)
             of = (folder.id, split[1] if split else 0)
@@ -138,10 +175,143 @@ class ImapReader(Listing):
             self._next.extend(
                 (int(ref.id.split("/", 2)[1]), ref.size or 1) for ref in page.refs if not ref.gone
             )
+        self._at_end = page.last
+        with contextlib.suppress(MigratorError):  # the page is told; what follows is asked for anew
+            self._extend()
         return page
+
+    # ---- what is asked for before its turn
+
+    def _arrived(self, folder: Folder, after: Checkpoint | None) -> Page | None:
+        """The page, where it was asked for ahead."""
+        course = self._course
+        if course.legs:
+            leg = course.legs[0]
+            if after is None and leg.folder.id == folder.id:
+                if leg.page is not None:
+                    course.legs.popleft()
+                    return leg.page
+                try:
+                    page = self._box.reading(lambda wire: self._take_leg(wire, leg))
+                    course.legs.popleft()
+                    return page
+                except Astray:
+                    pass
+            self._stray()
+        course.reached(folder)
+        return None
+
+    def _take_leg(self, wire: Wire, leg: Leg) -> Page:
+        """Read the answers to a leg as far as its listing goes; its bodies are under way then. Raises Lost, Astray."""
+        if sum(size for uid, size in self._asked.items() if uid not in self._got) > LITTLE:
+            raise Astray
+        self._finish_fetches(wire)
+        self._forget_bodies()
+        folder = leg.folder
+        said, untagged = self._answer(wire, leg.examine)
+        if not said.ok:
+            raise Astray
+        there = self.selected(wire, folder.id, said, untagged)
+        self._fetches.update(dict.fromkeys(leg.bodies, _ANY))
+        page = self._whole_page(wire, folder, there, leg.listing)
+        if leg.apart:
+            self._answer(wire, leg.apart)
+        sizes = {split[2]: ref.size or 1 for ref in page.refs if (split := split_id(ref.id)) is not None}
+        for uid in self._got.keys() - sizes.keys():
+            self._release(uid)
+        if leg.bodies:
+            self._fetches.update((tag, sizes) for tag in leg.bodies if tag in self._fetches)
+            self._asked.update(sizes)
+        return page
+
+    def _answer(self, wire: Wire, tag: bytes) -> tuple[Tagged, list[list[Piece]]]:
+        """How a command ended that is the next to be answered, and what was told by it. Raises Lost."""
+        untagged: list[list[Piece]] = []
+        while tag not in wire.done:
+            response = wire.next()
+            if not isinstance(response, bytes):
+                untagged.append(response)
+            elif response != tag:
+                self._course.strays = (
+                    STRAYS  # a server that answers across an EXAMINE: nothing ahead any more
+                )
+                wire.dead = True
+                raise Lost("garbled")
+        return wire.done.pop(tag), untagged
+
+    def _extend(self) -> None:
+        """Send for what comes next, where its turn has come. Raises MigratorError."""
+        if not self._may_go_ahead():
+            return
+        try:
+            self._box.reading(self._go_ahead)
+        except MigratorError:
+            self._forget()
+            raise
+
+    def _may_go_ahead(self) -> bool:
+        """Whether all of the folder that is open was asked for, and more is to come."""
+        course = self._course
+        if not course.plan or course.strays >= STRAYS:
+            return False
+        if course.legs:
+            return course.legs[-1].closed
+        return self._at_end and all(uid in self._asked or uid in self._got for uid, _ in self._next)
+
+    def _go_ahead(self, wire: Wire) -> None:
+        course = self._course
+        sent = False
+        while course.plan and len(course.legs) < AHEAD_FOLDERS:
+            if course.legs and not course.legs[-1].closed:
+                break
+            leg = self._leg(wire, course.plan[0])
+            if leg is None:
+                break
+            course.plan.popleft()
+            course.legs.append(leg)
+            sent = sent or bool(leg.examine)
+        if sent:
+            wire.flush()
+
+    def _leg(self, wire: Wire, expected: Expected) -> Leg | None:
+        """Send for a folder; None where its turn must come first."""
+        folder = expected.folder
+        if folder.id in self._names_only or folder.id in self._all_mail:
+            return None
+        _, status = self._status.get(folder.id, (0.0, None))
+        if status is None or status.messages > self._page_items or not self._trusts_status:
+            return None
+        if not status.messages:
+            page = quick_page(self._fresh(folder.id), None) if status.modseq else None
+            return Leg(folder, expected, page=page) if page is not None else None
+        leg = Leg(folder, expected, wanted=[b"1:*"])
+        name = self._box.quoted(folder.id)
+        leg.examine = wire.begin(b"EXAMINE ", name)
+        leg.listing = self._ask_refs(wire, folder, leg.wanted)
+        if expected.whole:
+            if status.messages > APART:
+                leg.apart = wire.begin(b"EXAMINE ", name)
+            leg.bodies = [wire.begin(b"UID FETCH 1:* " + BODY)]
+        return leg
+
+    def _stray(self) -> None:
+        """Something else is wanted than what was asked for: that is given up, and the connection with it."""
+        if self._course.sent:
+            self._forget()
+        self._course.back()
+
+    def _alone_with(self, wire: Wire) -> None:
+        if self._course.sent or self._fetches:
+            raise Astray
 
     def _between(self, wire: Wire) -> None:
         """Before another command's answers are read: take in what was asked for ahead."""
+        if self._course.sent:  # `_stray` comes first: a command now would be about the last folder under way
+            wire.dead = True
+            raise Lost("closed")
+        self._finish_fetches(wire)
+
+    def _finish_fetches(self, wire: Wire) -> None:
         while self._fetches:
             response = wire.next()
             if isinstance(response, bytes):
@@ -187,12 +357,15 @@ class ImapReader(Listing):
     ) -> None:
         """Items of one folder into `results`. Raises Transient or JobError; what came before stays in `results`."""
         if any(refs[number].id in self._losses for number, _ in members):
+            self._stray()
             self._one_by_one(folder_id, uidvalidity, refs, members, results)
             return
-        wire: Wire | None = None
+        wire = self._box.wire()
+        if self._course.sent and not self._under_way(wire, folder_id, uidvalidity, members):
+            self._stray()
+            wire = self._box.wire()
         done = 0
         try:
-            wire = self._box.wire()
             there = wire.selected
             if there is None or there.name != folder_id:
                 self._settle(wire)
@@ -201,20 +374,37 @@ class ImapReader(Listing):
                 for number, _ in members:
                     results[number] = Outcome(refs[number], State.SKIPPED, reason=SkipReason.VANISHED)
                 return
-            self._ask(wire, [(uid, refs[number].size or 1) for number, uid in members])
+            if not self._course.sent:
+                self._ask(wire, [(uid, refs[number].size or 1) for number, uid in members])
             for number, uid in members:
                 results[number] = self._one(wire, refs[number], uid)
                 done += 1
+        except Astray:  # one did not come, and cannot be asked for while others are under way
+            self._stray()
+            self._export_group(folder_id, uidvalidity, refs, members[done:], results)
         except Lost as e:
             self._forget()
             self._box.drop()
-            if done < len(members):
+            # A server gives up a connection that nobody reads from (the target was slow, the line closed for the night).
+            if done < len(members) and self._box.rested_s < RESTED_S:
                 self._losses[refs[members[done][0]].id] = 0
             raise faults.lost(e, self._shared.account.user) from None
         except ValueError as e:
             self._forget()
             self._box.drop()
             raise faults.lost(Lost("garbled"), self._shared.account.user) from e
+
+    def _under_way(
+        self, wire: Wire, folder_id: str, uidvalidity: int, members: Sequence[tuple[int, int]]
+    ) -> bool:
+        """Whether all of these were asked for on the connection as it is."""
+        there = wire.selected
+        return (
+            there is not None
+            and there.name == folder_id
+            and there.uidvalidity == uidvalidity
+            and all(uid in self._asked or uid in self._got for _, uid in members)
+        )
 
     def _one_by_one(
         self,
@@ -280,6 +470,8 @@ class ImapReader(Listing):
             if more:
                 self._fetch_bodies(wire, more)
         wire.flush()
+        if self._may_go_ahead():
+            self._go_ahead(wire)
 
     def _fetch_bodies(self, wire: Wire, uids: Sequence[int]) -> None:
         ordered = sorted(uids)
@@ -290,15 +482,20 @@ class ImapReader(Listing):
         # The tags of one call share their UIDs: only when all have ended is a missing one known to be missing.
 
     def _one(self, wire: Wire, ref: ItemRef, uid: int) -> Item | Outcome:
-        while uid not in self._got and any(uid in uids for uids in self._fetches.values()):
-            response = wire.next()
-            if isinstance(response, bytes):
-                self._ended(wire, response)
-            else:
-                self._take(response)
-        self._asked.pop(uid, None)
         got = self._got.pop(uid, None)
+        while got is None and any(uid in uids for uids in self._fetches.values()):
+            # Until it has come, or no command is under way any more that would bring it.
+            while not isinstance(response := wire.next(), bytes):
+                self._take(response)
+                if uid in self._got:
+                    break
+            else:
+                self._ended(wire, response)
+            got = self._got.pop(uid, None)
+        self._asked.pop(uid, None)
         if got is None:
+            if self._course.sent:
+                raise Astray
             return self._alone(wire, ref, uid)
         return self._item(ref, got)
 
@@ -359,6 +556,9 @@ class ImapReader(Listing):
             return
         uid = number_of(data[b"UID"])
         if uid not in self._asked and not any(uid in uids for uids in self._fetches.values()):
+            for piece in pieces:
+                if not isinstance(piece, bytes):
+                    piece.release()
             return
         value = data[b"BODY[]"]
         flags = b" ".join(text_of(word) for word in data.get(b"FLAGS") or [])
@@ -387,14 +587,22 @@ class ImapReader(Listing):
 
     def _forget(self, wire: Wire | None = None) -> None:
         """Drop what was asked for ahead. With requests under way and no wire given, the connection goes with it."""
-        if self._fetches and wire is None:
+        if (self._fetches or self._course.sent) and wire is None:
             self._box.drop()
+        self._course.strays += self._course.sent
+        self._course.back()
         self._fetches.clear()
+        self._forget_bodies()
+
+    def _forget_bodies(self) -> None:
         self._asked.clear()
-        for got in self._got.values():
-            if got.content is not None:
-                got.content.release()
-        self._got.clear()
+        for uid in list(self._got):
+            self._release(uid)
+
+    def _release(self, uid: int) -> None:
+        content = self._got.pop(uid).content
+        if content is not None:
+            content.release()
 
     def select(self, wire: Wire, name: str, *, write: bool = False) -> Selected:
         there = wire.selected

@@ -17,6 +17,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 from migrator.adapters.imap import faults, fit
 from migrator.adapters.imap.client import ImapClient, Shared
@@ -37,13 +38,14 @@ from migrator.adapters.imap.listing import (
     marks_of,
     parse_status,
     split_id,
+    status_items,
 )
 from migrator.adapters.imap.names import tame
 from migrator.adapters.imap.outgoing import Outgoing, Preparing, head_octets, mended
 from migrator.adapters.imap.source import ORIGIN, ImapReader
 from migrator.adapters.imap.wire import LITERAL_MINUS, Lost, Selected, Tagged, Wire
 from migrator.errors import InDoubt, ItemError, JobError, MigratorError, Throttled, Transient
-from migrator.interfaces import Finding, Standing, TargetTraits
+from migrator.interfaces import Finding, Standing, TargetTraits, Wanted
 from migrator.model import (
     Checkpoint,
     Folder,
@@ -85,6 +87,10 @@ def storage_of(pieces: Sequence[object]) -> tuple[int, int] | None:
     """(used, most) in KiB from an untagged QUOTA response, or None for another one."""
     found = _STORAGE.match(b"".join(piece for piece in pieces if isinstance(piece, bytes)))
     return (int(found[1]), int(found[2])) if found else None
+
+
+PREPARED = 100
+"""Folders made in one flight."""
 
 
 class _NotSent(Lost):
@@ -172,6 +178,49 @@ class ImapTarget(ImapReader):
             self._shared.folders = {folder.id: folder for folder in found}
         return found
 
+    def prepare_folders(self, wanted: Sequence[Wanted]) -> None:
+        """What is missing is made in one flight. A name that is refused is left to `ensure_folder`."""
+        with self._shared.making:
+            known = self._known()
+            naming = self.naming()
+            missing: dict[str, Role | None] = {}
+            for one in wanted:
+                if one.kind is not Kind.MAIL:
+                    continue
+                path = one.path
+                if one.role is not None:
+                    own = next((folder for folder in known.values() if folder.role is one.role), None)
+                    base = (
+                        own.path if own is not None else (ROLE_NAMES.get(one.role, one.role.value.title()),)
+                    )
+                    if own is None:
+                        missing.setdefault(naming.name(base), one.role)
+                    path = (*base, *path)
+                for depth in range(1, len(path) + 1):
+                    name = naming.name(path[:depth])
+                    if name not in known:
+                        missing.setdefault(name, None)
+            names = list(missing)
+            for part in (names[start : start + PREPARED] for start in range(0, len(names), PREPARED)):
+                asked = {name: missing[name] for name in part}
+                try:
+                    made = self._box.reading(partial(self._create_all, wanted=asked))
+                except Transient:
+                    self._shared.folders = None
+                    raise
+                for name, status in made.items():
+                    self._came(name, asked[name], status)
+
+    def _create_all(self, wire: Wire, wanted: Mapping[str, Role | None]) -> dict[str, Status]:
+        """name → status of those that are there now."""
+        self._between(wire)
+        self._early = None
+        tags = [tag for name, role in wanted.items() for tag in self._ask_create(wire, name, role)]
+        wire.flush()
+        _, untagged = wire.finish(*tags)
+        told = dict(each for one in untagged if (each := parse_status(one, wire.utf8)) is not None)
+        return {name: told[name] for name in wanted if name in told}
+
     def ensure_folder(
         self, path: FolderPath, kind: Kind, *, folder_class: str = "", role: Role | None = None
     ) -> Folder:
@@ -224,11 +273,18 @@ class ImapTarget(ImapReader):
             folder = self._at(tamed) or self._make(tamed, role)
             self._known()[name] = folder
             return folder
+        return self._came(name, role, status)
+
+    def _came(self, name: str, role: Role | None, status: Status | None) -> Folder:
+        """A folder that is there now, to be known from here on."""
+        path = self.naming().path(name)
+        if status is not None:
+            self.know_status(name, status)
         known = self._known()
         parent = known.get(self.naming().name(path[:-1])) if len(path) > 1 else None
         folder = Folder(
             name,
-            self.naming().path(name),
+            path,
             role=role,
             total=status.messages if status else 0,
             parent_id=parent.id if parent else "",
@@ -237,18 +293,19 @@ class ImapTarget(ImapReader):
         known[name] = folder
         return folder
 
-    def _create(self, wire: Wire, name: str, role: Role | None) -> Status | None:
-        self._between(wire)
+    def _ask_create(self, wire: Wire, name: str, role: Role | None) -> list[bytes]:
         use = ROLE_USES.get(role) if role is not None and wire.has(b"CREATE-SPECIAL-USE") else None
         word = self._box.quoted(name)
-        asked = b" (MESSAGES UIDNEXT UIDVALIDITY" + (
-            b" HIGHESTMODSEQ)" if wire.has(b"CONDSTORE") or wire.has(b"QRESYNC") else b")"
-        )
-        tags = [
+        return [
             wire.begin(b"CREATE ", word, b" (USE (" + use + b"))" if use else b""),
             wire.begin(b"SUBSCRIBE ", word),
-            wire.begin(b"STATUS ", word, asked),
+            wire.begin(b"STATUS ", word, b" ", status_items(wire)),
         ]
+
+    def _create(self, wire: Wire, name: str, role: Role | None) -> Status | None:
+        self._between(wire)
+        self._early = None
+        tags = self._ask_create(wire, name, role)
         wire.flush()
         (made, _, told), untagged = wire.finish(*tags)
         found = next((each for each in (parse_status(one, wire.utf8) for one in untagged) if each), None)
@@ -265,7 +322,6 @@ class ImapTarget(ImapReader):
                 code="folder_refused",
                 remedy="Rename it with [folders] rename in the project file.",
             )
-        self.know_status(name, found[1])
         return found[1]
 
     def subscribe(self, wanted: Mapping[str, bool]) -> None:
@@ -779,6 +835,7 @@ class ImapTarget(ImapReader):
 
         def delete(wire: Wire) -> None:
             self._between(wire)
+            self._early = None
             if wire.selected is not None:
                 wire.selected = None
                 wire.ask(b"UNSELECT" if wire.has(b"UNSELECT") else b"EXAMINE INBOX")
