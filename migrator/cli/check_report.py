@@ -5,16 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
-from migrator.cli.options import Json, Option
+from migrator.cli.commands import Argument, Option
+from migrator.cli.options import Json
 
 if TYPE_CHECKING:
     from migrator.report.proof.reading import Hit, Verdict
 
 
 def command(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="proof.jsonl.gz, or the proof of one item.")],
+    file: Annotated[Path, Argument("FILE", "proof.jsonl.gz, or the proof of one item.")],
     key: Annotated[str, Option("--key", metavar="PUB", help="Public key, ed25519:…, or its file.")],
     limit: Annotated[int, Option("--limit", metavar="N", help="Problems shown (20, 0: all).")] = 20,
     as_json: Json = False,

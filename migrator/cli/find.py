@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
-from migrator.cli.options import Json, Option, Project
+from migrator.cli.commands import Argument, Option
+from migrator.cli.options import Json, Project
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def command(
-    message_id: Annotated[str, typer.Argument(metavar="MESSAGE-ID", help="With or without <>.")],
+    message_id: Annotated[str, Argument("MESSAGE-ID", "With or without <>.")],
     project: Project = Path(),
     report: Annotated[
         Path | None, Option("--in", metavar="FILE", help="Ask a signed report, not the ledger.")

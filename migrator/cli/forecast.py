@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
+from migrator.cli.commands import Argument, Option
 from migrator.cli.options import (
     AllowHidden,
     As,
@@ -16,7 +15,6 @@ from migrator.cli.options import (
     NewestFirst,
     NotBefore,
     Only,
-    Option,
     Pass,
     PasswordsHidden,
     Project,
@@ -40,9 +38,9 @@ TOLD_MOST = 10
 
 
 def command(
-    plan: Annotated[Path | None, typer.Argument(metavar="[PLAN]", show_default=False, hidden=True)] = None,
+    plan: Annotated[Path | None, Argument("PLAN")] = None,
     project: Project = Path(),
-    only: Only = [],  # noqa: B006 - typer reads the default, nobody changes it
+    only: Only = [],  # noqa: B006 - nobody changes it
     batch: Batch = [],  # noqa: B006
     pass_: Pass = None,
     deadline: Annotated[

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import ParamSpec
 
-import typer
+import click
 
 from migrator.cli.exits import Exit, exit_of
 from migrator.errors import MigratorError, UserError
@@ -27,7 +27,7 @@ def guarded(command: Callable[P, int | None]) -> Callable[P, None]:
         try:
             code = command(*args, **kwargs) or Exit.DONE
             sys.stdout.flush()
-        except typer.Exit:
+        except click.exceptions.Exit:
             raise
         except MigratorError as error:
             code = tell(error)
@@ -40,7 +40,7 @@ def guarded(command: Callable[P, int | None]) -> Callable[P, None]:
             code = Exit.DONE
         except Exception as error:  # noqa: BLE001 - the last net: what reaches it is our own fault
             code = crashed(error)
-        raise typer.Exit(int(code))
+        raise click.exceptions.Exit(int(code))
 
     return inner
 

@@ -7,8 +7,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
+from migrator.cli.commands import Argument
 from migrator.cli.guard import write_private
 from migrator.errors import UserError
 
@@ -16,7 +15,7 @@ FILES = {"migration.toml": "migration.toml", "mailboxes.csv": "mailboxes.csv", "
 
 
 def command(
-    folder: Annotated[Path, typer.Argument(help="Where to write it (made if missing).", show_default=False)],
+    folder: Annotated[Path, Argument("FOLDER", "Where to write it (made if missing).")],
 ) -> int:
     """Write a project folder: migration.toml, mailboxes.csv, .gitignore.
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from migrator.cli.options import Json, Option
+from migrator.cli.commands import Option
+from migrator.cli.options import Json
 
 
 def command(

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from migrator.cli.options import Option, Project
+from migrator.cli.commands import Option
+from migrator.cli.options import Project
 from migrator.interfaces import Emit
 
 if TYPE_CHECKING:

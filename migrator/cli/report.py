@@ -9,7 +9,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from migrator.cli.options import Option, Project
+from migrator.cli.commands import Option
+from migrator.cli.options import Project
 
 if TYPE_CHECKING:
     from migrator.ledger import Ledger

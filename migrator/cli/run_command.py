@@ -7,8 +7,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
+from migrator.cli.commands import Argument, Option
 from migrator.cli.options import (
     AllowHidden,
     Batch,
@@ -19,7 +18,6 @@ from migrator.cli.options import (
     NewestFirst,
     NotBefore,
     Only,
-    Option,
     Pass,
     PasswordsHidden,
     Project,
@@ -49,9 +47,9 @@ DUPLICATES = "duplicates.csv"
 
 
 def command(
-    plan: Annotated[Path | None, typer.Argument(metavar="PLAN", show_default=False, hidden=True)] = None,
+    plan: Annotated[Path | None, Argument("PLAN")] = None,
     project: Project = Path(),
-    only: Only = [],  # noqa: B006 - typer reads the default, nobody changes it
+    only: Only = [],  # noqa: B006 - nobody changes it
     batch: Batch = [],  # noqa: B006
     pass_: Pass = None,
     mailboxes: Annotated[int | None, Option("--mailboxes", metavar="N", help="Mailboxes at once.")] = None,

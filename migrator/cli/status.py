@@ -6,7 +6,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from migrator.cli.options import Json, Option, Project
+from migrator.cli.commands import Option
+from migrator.cli.options import Json, Project
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -59,10 +59,10 @@ class Belt:
         self.queue: deque[Parcel] = deque()
         self.octets = 0  # of content in the queue
         self._traits = traits or TargetTraits(())
-        # Where a request takes several items, two requests' worth is enough to find work; items that go one by one are
+        # Where a request takes several items, one that waits beside the one under way is enough; items that go one by one are
         # bounded by the budget.
         several = self._traits.store_items > 1
-        self._octets_most = 2 * self._traits.request_octets if several else 1 << 62
+        self._octets_most = self._traits.request_octets if several else 1 << 62
         self.closed = False
         self.busy = 0  # uploaders between taking a parcel and giving its outcome
         self.inflight: dict[str, int] = defaultdict(int)  # by target folder id

@@ -351,13 +351,13 @@ class MailboxCopy:
             self._export(work, page, batch)
 
     def _ready(self, work: Work) -> None:
-        """Before the first write to a folder: a durable mark, from which arrivals can be listed."""
+        """Before the first write to a folder: a mark, from which arrivals can be listed. The uploaders wait until it is durable."""
         assert work.target is not None
         if work.marked:
             return
         if work.mark is None:
             work.mark = self._target.mark(work.target)
-            self._ledger.set_mark(self.lease, work.folder.id, work.mark)
+            work.mark_noted = self._ledger.set_mark(self.lease, work.folder.id, work.mark)
         work.marked = True
 
     def _export(self, work: Work, page: PageState, batch: Sequence[Send]) -> None:

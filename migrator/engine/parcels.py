@@ -40,6 +40,7 @@ class Work:
     number: int = 0
     mark: Checkpoint | None = None
     marked: bool = False
+    mark_noted: Ticket | None = None  # durable when it is done
     present: dict[str, Evidence] | None = None  # target items that nobody accounts for, on the first pass
     nameless: int = 0  # those among them that nothing tells apart without reading them
     checkpoint: Checkpoint | None = None  # as the ledger has it

@@ -141,7 +141,7 @@ class Announcer:
                 return
             if told.ticket is not None:
                 try:
-                    told.ticket.wait()
+                    told.ticket.wait(patient=True)
                 except Exception as error:  # noqa: BLE001 - handed to the mailbox that wrote
                     told.failed(error)
                     continue

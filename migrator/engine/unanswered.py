@@ -109,7 +109,7 @@ class Unanswered:
             self._belt.done(work, parcel.page, [outcome])
         if found.mark is not None and found.mark != work.mark:
             # Behind the settles in the ledger's queue: what this look has seen is accounted for when the mark moves.
-            self._ledger.set_mark(self._belt.lease, work.folder.id, found.mark)
+            self._ledger.set_mark(self._belt.lease, work.folder.id, found.mark).wait()
             work.mark = found.mark
         if again and not found.found and not self._belt.halting():
             worst = max(parcel.doubts for parcel in again)
@@ -157,7 +157,7 @@ class Unanswered:
         if lost:
             self._ledger.revive(self._belt.lease, row.source_id, lost)
         if found.mark is not None and found.mark != row.mark:
-            self._ledger.set_mark(self._belt.lease, row.source_id, found.mark)
+            self._ledger.set_mark(self._belt.lease, row.source_id, found.mark).wait()
         self._tools.emit(Settled(self._belt.job.id, row.path, len(outcomes), len(lost)))
 
     def _alike(

@@ -86,10 +86,15 @@ class Uploaders:
         folder = work.target
         assert folder is not None
         try:
-            for parcel in parcels:
-                if not parcel.ticket.done():
+            for ticket in (
+                work.mark_noted,
+                *{id(parcel.ticket): parcel.ticket for parcel in parcels}.values(),
+            ):
+                if ticket is None:
+                    continue
+                if not ticket.done():
                     lull.now()
-                parcel.ticket.wait()
+                ticket.wait()
             answers = self._ask(target, folder, parcels)
         except BaseException:
             for parcel in parcels:

@@ -15,7 +15,9 @@ import json
 import os
 import platform
 import sqlite3
+import threading
 import uuid
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -132,6 +134,8 @@ class Ledger(Departing, Reading):
         self._owner = f"{platform.node() or 'host'}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
         self._folder_numbers: dict[tuple[int, str], int] = {}
         self._last: dict[str, Ticket] = {}
+        self._unwritten: dict[str, deque[_Begin | _Settle]] = {}  # by job, in the order of the writer's queue
+        self._handing_in = threading.Lock()
         self._held: dict[
             str, tuple[Lease, float]
         ] = {}  # by job: our leases, and until when they hold for sure
@@ -314,25 +318,25 @@ class Ledger(Departing, Reading):
     def set_target(self, lease: Lease, folder_id: str, target: Folder | None) -> None:
         """Where a source folder goes now; None forgets it (it went away). A mark belongs to a target and goes with it."""
         if target is None:
-            self._update_folder(lease, folder_id, FORGET_TARGET)
+            self._update_folder(lease, folder_id, FORGET_TARGET).wait()
         else:
             path = json.dumps(target.path, ensure_ascii=False)
-            self._update_folder(lease, folder_id, SET_TARGET, new_id=target.id, new_path=path)
+            self._update_folder(lease, folder_id, SET_TARGET, new_id=target.id, new_path=path).wait()
 
-    def set_mark(self, lease: Lease, folder_id: str, mark: Checkpoint) -> None:
-        """The target-side checkpoint taken before the first write to a folder. Durable on return."""
-        self._update_folder(lease, folder_id, SET_MARK, scheme=mark.scheme, token=mark.token)
+    def set_mark(self, lease: Lease, folder_id: str, mark: Checkpoint) -> Ticket:
+        """The target-side checkpoint taken before the first write to a folder: its ticket is waited for before that."""
+        return self._update_folder(lease, folder_id, SET_MARK, scheme=mark.scheme, token=mark.token)
 
     def forget_checkpoint(self, lease: Lease, folder_id: str) -> None:
         """List the folder anew next time; entries stay and prevent doubles."""
-        self._update_folder(lease, folder_id, FORGET_CHECKPOINT)
+        self._update_folder(lease, folder_id, FORGET_CHECKPOINT).wait()
 
-    def _update_folder(self, lease: Lease, folder_id: str, change: Statement, **values: Any) -> None:
+    def _update_folder(self, lease: Lease, folder_id: str, change: Statement, **values: Any) -> Ticket:
         def act(connection: sqlite3.Connection) -> None:
             number = self._folder_number(connection, lease.job_no, folder_id)
             change.run(connection, folder_no=number, **values)
 
-        self._call(act, lease)
+        return self._put(_Call(act, lease))
 
     # ----------------------------------------------------------------- items
 
@@ -487,8 +491,14 @@ class Ledger(Departing, Reading):
 
     def entries(self, job_id: str, refs: Sequence[ItemRef]) -> dict[str, Entry]:
         """What is known of these items, by their id; writes of this process handed in before are included."""
-        self._settle_own(job_id)
-        return super().entries(job_id, refs)
+        keys = {key_of(ref.id) for ref in refs}
+        with self._handing_in:
+            unwritten = list(self._still_unwritten(job_id))
+        for operation in reversed(unwritten):
+            if not keys.isdisjoint(operation.rows):
+                operation.ticket.wait()  # and so are those before it
+                break
+        return self._entries(job_id, keys)
 
     def sending(self, job_id: str, folder_id: str | None = None) -> list[Entry]:
         self._settle_own(job_id)
@@ -525,10 +535,22 @@ class Ledger(Departing, Reading):
     def _put(self, operation: Any) -> Ticket:
         if self._writer is None:
             raise MigratorError("this ledger was opened for reading only", code="ledger_read_only")
-        ticket = self._writer.put(operation)
-        if operation.lease is not None:
-            self._last[operation.lease.job_id] = ticket
+        if operation.lease is None:
+            return self._writer.put(operation)
+        job_id = operation.lease.job_id
+        with self._handing_in:  # in one order here and in the writer's queue
+            ticket = self._writer.put(operation)
+            self._last[job_id] = ticket
+            if isinstance(operation, _Begin | _Settle):
+                self._still_unwritten(job_id).append(operation)
         return ticket
+
+    def _still_unwritten(self, job_id: str) -> deque[_Begin | _Settle]:
+        """Under the lock."""
+        unwritten = self._unwritten.setdefault(job_id, deque())
+        while unwritten and unwritten[0].ticket.done():
+            unwritten.popleft()
+        return unwritten
 
     def _call(self, act: Any, lease: Lease | None = None) -> Any:
         return self._put(_Call(act, lease)).wait()

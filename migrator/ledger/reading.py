@@ -71,9 +71,12 @@ class Reading(Standing):
 
     def entries(self, job_id: str, refs: Sequence[ItemRef]) -> dict[str, Entry]:
         """What is known of these items, by their id."""
+        return self._entries(job_id, [key_of(ref.id) for ref in refs])
+
+    def _entries(self, job_id: str, keys: Iterable[bytes]) -> dict[str, Entry]:
         number = self._job_number(job_id)
         found: dict[str, Entry] = {}
-        for part in parts([key_of(ref.id) for ref in refs]):
+        for part in parts(keys):
             found |= {entry.source_id: entry for entry in self._stream(BY_KEY, job_no=number, keys=part)}
         return found
 

@@ -204,7 +204,7 @@ def test_a_job_has_one_owner_until_it_falls_silent(tmp_path: Path, clock: FakeCl
         # The first only slept: nothing of it gets through any more.
         writes = (
             lambda: first.heartbeat(lease),
-            lambda: first.set_mark(lease, INBOX.id, NOWHERE),
+            lambda: first.set_mark(lease, INBOX.id, NOWHERE).wait(),
             lambda: first.settle(lease, INBOX.id, [copied("a")]).wait(),
             lambda: first.release(lease, "done"),
         )
