@@ -8,7 +8,6 @@ A command's module is imported when the command is run or its help is shown; `mi
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
@@ -69,6 +68,8 @@ class Commands(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         name = args[0]
         if name not in self._homes and not name.startswith("-"):
+            import difflib
+
             near = difflib.get_close_matches(name, self._homes, n=1)
             ctx.fail(f"No such command {name!r}." + (f" Did you mean {near[0]!r}?" if near else ""))
         return super().resolve_command(ctx, args)

@@ -32,7 +32,8 @@ def command(
     Example: migrator notify -p acme --preview --to team
     """
     from migrator.errors import UserError
-    from migrator.plan.project import did_you_mean, load_project
+    from migrator.plan.project import load_project
+    from migrator.plan.tables import did_you_mean
 
     loaded = load_project(project)
     known = [one.name for one in loaded.notify.receivers]

@@ -145,6 +145,23 @@ mailboxes = 1
         (ENDPOINTS + '[defaults]\nsource = "odl"', "no endpoint is called 'odl', did you mean 'old'?"),
         (ENDPOINTS + "[run]\nsince = 2024-02-01\nuntil = 2024-01-01", "since is not before until"),
         (ENDPOINTS + "[run]\nmailboxes = 0", "run.mailboxes: input should be greater than or equal to 1"),
+        (ENDPOINTS + "[run]\nmailboxes = true", "run.mailboxes: a whole number is wanted"),
+        (ENDPOINTS + "[run]\nmax_rate = 0", "run.max_rate: input should be greater than 0"),
+        (
+            ENDPOINTS + "[run]\nwait_for_source = nan",
+            "run.wait_for_source: input should be greater than or equal",
+        ),
+        (ENDPOINTS + "[run]\nfolders = 'Inbox'", "run.folders: a list such as"),
+        (
+            ENDPOINTS + "[run]\nforce = ['empty_source', 'x']",
+            "run.force.1: one of empty_source, identity_changed",
+        ),
+        (ENDPOINTS + "[run]\ndedupe = 1", "run.dedupe: true or false is wanted"),
+        (ENDPOINTS + "[passes.final]\nmailboxes = 0", "passes.final.mailboxes: input should be greater"),
+        (ENDPOINTS + "[folders]\nrename = { a = 1 }", "folders.rename.a: text in quotes is wanted"),
+        ('manifest = ""\n' + ENDPOINTS, "manifest: is empty"),
+        ("[endpoints]", "endpoints: at least one"),
+        ("[endpoints.x]\nkind = 'ews'\nlimits = { tries = 0 }", "endpoints.x.limits.tries: input should be"),
         (ENDPOINTS + '[folders]\nrename = { "A//B" = "C" }', "both sides are folder paths"),
     ],
 )
