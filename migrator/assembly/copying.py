@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
@@ -28,7 +26,6 @@ from migrator.model import (
 )
 from migrator.plan.hours import Hours, hours_of
 from migrator.settings import RunSettings
-from migrator.wrappers.rehearse import RehearsedSource, RehearsedTarget, StandInContent
 
 if TYPE_CHECKING:
     pass
@@ -127,6 +124,8 @@ def _dry_run(
 ) -> int:
     """The very run, with a copy of the ledger that is thrown away, sources whose contents stay unread, and targets that
     take nothing; see `wrappers.rehearse`. At any hour: it is short, and moves nothing."""
+    from migrator.wrappers.rehearse import RehearsedSource, RehearsedTarget
+
     tell = _Relay(emit)
     with (
         Room(project, tell, stop, clock=clock, secrets=secrets, interactive=interactive) as room,
@@ -152,6 +151,9 @@ def _dry_run(
 @contextmanager
 def _copied_ledger(project: ProjectLike, clock: Clock | None) -> Iterator[Ledger]:
     """The ledger as it is now, in a file of its own beside it, without anybody's leases; an empty one where there is none."""
+    import sqlite3
+    import tempfile
+
     with tempfile.TemporaryDirectory(prefix=".dry-run-", dir=project.folder) as folder:
         copy = FilePath(folder) / "ledger.sqlite"
         if project.ledger.exists():
@@ -173,6 +175,7 @@ def _stand_in() -> Callable[[ItemRef, Format], Content]:
     """Small items of every kind, made once, that stand for all others of their kind in a rehearsal."""
     from migrator.formats.canary import samples
     from migrator.formats.content import MemoryContent
+    from migrator.wrappers.rehearse import StandInContent
 
     made = samples()
     mail = MemoryContent([b"Subject: rehearsal\r\n\r\n\r\n"])

@@ -9,10 +9,9 @@ from migrator.cli.commands import Option
 from migrator.cli.options import Allow, Batch, Json, Only, PasswordsInCsv, Project
 
 if TYPE_CHECKING:
-    from rich.text import Text
-
     from migrator.assembly import CanaryCheck, CheckResult, JobCheck, SideCheck
     from migrator.cli.loading import Loaded
+    from migrator.cli.tables import Cell
 
 UNREACHABLE = frozenset(
     {"sign_in_unreachable", "sign_in_busy", "throttled", "transient", "timeout", "connection_closed"}
@@ -123,10 +122,8 @@ def show(loaded: Loaded, result: CheckResult) -> None:
         screen.print(cell(f"{words}: mend what is said above and check again", "red"))
 
 
-def _what(check: JobCheck) -> Text:
+def _what(check: JobCheck) -> list[Cell]:
     """Reason and remedy, a line each; what the mailboxes are where there is nothing to say."""
-    from rich.text import Text
-
     from migrator.cli.tables import cell
 
     styles = {"blocker": "red", "warning": "yellow"}
@@ -138,7 +135,7 @@ def _what(check: JobCheck) -> Text:
             )
             if remedy:
                 lines.append(cell(f"→ {remedy}"))
-    return Text("\n").join(lines or [cell(f"{check.source.product} → {check.target.product}")])
+    return lines or [cell(f"{check.source.product} → {check.target.product}")]
 
 
 def _show_canary(canary: CanaryCheck) -> None:

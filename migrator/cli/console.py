@@ -1,28 +1,20 @@
 """Events as a person sees them: a live picture on a terminal, plain lines elsewhere, nothing with --quiet.
 
-The live picture fits 80 x 24 and any other size: as many mailboxes as there are lines for, those at work first. It is
-drawn twice a second, because drawing holds the interpreter. Everything shown passes `safe_text`.
+Everything shown passes `safe_text`. The live picture is in `live`, with Rich; nothing here loads Rich without a terminal.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import IO, Protocol
+from typing import IO, TYPE_CHECKING, Protocol
 
-from rich.console import Console, Group
-from rich.live import Live
-from rich.text import Text
-
-from migrator import meter
 from migrator.auth.redact import redact
-from migrator.cli.drawing import STYLES, draw, plain_line
-from migrator.cli.glyphs import glyphs_of
 from migrator.cli.jsonl import JsonLines
 from migrator.cli.progress import Board
-from migrator.cli.scene import of_board
 from migrator.events import (
     BatchSettled,
     Event,
@@ -39,10 +31,13 @@ from migrator.events import (
 from migrator.report.safe import safe_text
 from migrator.report.words import number, octets, plural, span
 
-PER_SECOND = 2
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.status import Status
+    from rich.text import Text
+
 PLAIN_EVERY_S = 10.0
 WORDS_MOST = 100  # characters of what a server says, in a line
-__all__ = ["STYLES", "CountView", "LiveView", "PlainView", "QuietView", "View", "choose_view", "shown"]
 
 
 class View(Protocol):
@@ -72,9 +67,14 @@ def choose_view(
         return JsonLines(stream)
     if quiet:
         return QuietView(sys.stderr, lines)
-    console = Console(file=stream, highlight=False)
-    if console.is_terminal and not console.is_dumb_terminal:
-        return LiveView(console, lines, before)
+    if may_be_terminal(stream):
+        from rich.console import Console
+
+        console = Console(file=stream, highlight=False)
+        if console.is_terminal and not console.is_dumb_terminal:
+            from migrator.cli.live import LiveView
+
+            return LiveView(console, lines, before)
     return PlainView(stream, lines, before)
 
 
@@ -83,7 +83,17 @@ def shown(text: str, most: int = 0) -> str:
     return safe_text(redact(text), most)
 
 
-def _of_line(lines: Mapping[str, int], job: str, name: str) -> str:
+def may_be_terminal(out: IO[str]) -> bool:
+    """False where surely none is, also by what people set to ask for one: then Rich is not needed to find out."""
+    if "FORCE_COLOR" in os.environ or "TTY_COMPATIBLE" in os.environ:
+        return True
+    try:
+        return out.isatty()
+    except (AttributeError, ValueError):  # not a file, or a closed one
+        return False
+
+
+def line_of(lines: Mapping[str, int], job: str, name: str) -> str:
     return f"line {lines[job]}: {name}" if job in lines else name
 
 
@@ -106,7 +116,7 @@ class QuietView:
         if isinstance(event, Notice) and event.level == "error":
             line = shown(event.text)
         elif isinstance(event, JobFinished) and event.state == "error":
-            name = _of_line(self._lines, event.job, self._names.get(event.job, event.job))
+            name = line_of(self._lines, event.job, self._names.get(event.job, event.job))
             line = shown(
                 f"{name}: {event.code}: {event.error}" + (f" → {event.remedy}" if event.remedy else "")
             )
@@ -122,14 +132,23 @@ class CountView:
     """For commands that read: notices, and on a terminal how many mailboxes are through. All of it on stderr."""
 
     def __init__(self, what: str, total: int, out: IO[str] | None = None) -> None:
-        self._console = Console(file=out or sys.stderr, highlight=False)
+        self._out = out or sys.stderr
         self._what = what
         self._total = total
         self._done = 0
         self._lock = threading.Lock()
-        self._status = self._console.status(self._words()) if self._console.is_terminal else None
+        self._console: Console | None = None
+        self._status: Status | None = None
+        if may_be_terminal(self._out):
+            from rich.console import Console
+
+            self._console = Console(file=self._out, highlight=False)
+            if self._console.is_terminal:
+                self._status = self._console.status(self._words())
 
     def _words(self) -> Text:
+        from rich.text import Text
+
         return Text(f"{self._what}: {self._done} of {self._total}")
 
     def __enter__(self) -> CountView:
@@ -144,12 +163,19 @@ class CountView:
     def emit(self, event: Event) -> None:
         with self._lock:
             if isinstance(event, Notice):
-                style = {"warning": "yellow", "error": "red"}.get(event.level, "")
-                self._console.print(Text(shown(event.text), style=style), soft_wrap=True)
+                self._say(shown(event.text), {"warning": "yellow", "error": "red"}.get(event.level, ""))
             elif isinstance(event, JobFinished):
                 self._done += 1
                 if self._status is not None:
                     self._status.update(self._words())
+
+    def _say(self, text: str, style: str) -> None:
+        if self._console is None:
+            print(text, file=self._out, flush=True)
+            return
+        from rich.text import Text
+
+        self._console.print(Text(text, style=style), soft_wrap=True)
 
 
 class PlainView:
@@ -203,7 +229,7 @@ class PlainView:
                 row = board.rows[event.job]
                 name = row.source
                 if event.state == "error":
-                    name = _of_line(self._numbers, event.job, name)
+                    name = line_of(self._numbers, event.job, name)
                 lines = [
                     f"{shown(name)}: {event.state}: {number(row.copied)} copied, {number(row.present)} already there, "
                     f"{number(row.skipped)} skipped, {number(row.failed)} failed"
@@ -222,6 +248,10 @@ class PlainView:
             case ForecastSlipping():
                 return [shown(event.words)]
             case BatchSettled() if self._clock() - self._told >= PLAIN_EVERY_S:
+                from migrator import meter
+                from migrator.cli.drawing import plain_line
+                from migrator.cli.scene import of_board
+
                 self._told = self._clock()
                 return [plain_line(of_board(board, board.now, meter.flights()))]
             case RunFinished():
@@ -245,62 +275,3 @@ class PlainView:
     def _name(self, job: str) -> str:
         row = self._board.rows.get(job)
         return row.source if row else job
-
-
-class LiveView:
-    """A picture that is drawn over and over, with notices scrolling above it."""
-
-    def __init__(
-        self,
-        console: Console,
-        lines: Mapping[str, int] | None = None,
-        before: Mapping[str, tuple[int, int]] | None = None,
-        *,
-        clock: Callable[[], float] = time.time,
-    ) -> None:
-        self._console = console
-        self._numbers = lines or {}
-        self._clock = clock
-        self._glyphs = glyphs_of(console.file)
-        self._lock = threading.Lock()
-        self._board = Board(before=before or {})
-        self._live = Live(
-            console=console,
-            refresh_per_second=PER_SECOND,
-            get_renderable=self.picture,
-            transient=True,
-            auto_refresh=True,
-        )
-
-    def __enter__(self) -> LiveView:
-        self._live.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._live.stop()
-
-    def emit(self, event: Event) -> None:
-        with self._lock:
-            self._board.take(event)
-        if isinstance(event, Notice):
-            style = {"warning": "yellow", "error": "red"}.get(event.level, "")
-            self._say(event.text, style)
-        elif isinstance(event, ForecastSlipping):
-            self._say(event.words, "yellow")
-        elif isinstance(event, JobFinished) and event.state == "error":
-            with self._lock:
-                row = self._board.rows[event.job]
-            name = _of_line(self._numbers, event.job, row.source)
-            self._say(f"{name}: {event.error}", "red")
-            if event.remedy:
-                self._say(f"  → {event.remedy}")
-
-    def _say(self, text: str, style: str = "") -> None:
-        self._console.print(Text(self._glyphs.text(shown(text)), style=style))
-
-    def picture(self) -> Group:
-        """The board as it stands, no larger than the console."""
-        with self._lock:
-            scene = of_board(self._board, self._clock(), meter.flights())
-        # The last column stays free: some terminals wrap the cursor when it is written, and a picture then climbs.
-        return Group(*draw(scene, self._console.width - 1, self._console.height - 1, self._glyphs))

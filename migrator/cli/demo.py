@@ -323,5 +323,5 @@ def tell_end(folder: Path, judgement: dict[str, Any], took_s: float) -> None:
 def say(text: str, *, bold: bool = False, dim: bool = False) -> None:
     from migrator.cli.tables import cell, console
 
-    console().print(cell(text, "bold" if bold else "dim" if dim else ""), soft_wrap=False)
+    console().print(cell(text, "bold" if bold else "dim" if dim else ""))
     sys.stdout.flush()

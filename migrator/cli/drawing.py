@@ -14,17 +14,10 @@ from rich.text import Text
 from migrator.auth.redact import redact
 from migrator.cli.glyphs import Glyphs
 from migrator.cli.scene import Scene, SceneRow
+from migrator.cli.tables import STYLES
 from migrator.report.safe import safe_text
 from migrator.report.words import number, octets, span
 
-STYLES = {
-    "done": "green",
-    "partial": "yellow",
-    "error": "red",
-    "stopped": "yellow",
-    "running": "",
-    "waiting": "dim",
-}
 GAP = 1
 TEXT_MOST = 4096
 """Characters of a text that are looked at; a secret that begins on the screen does not end beyond this."""

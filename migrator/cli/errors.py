@@ -12,8 +12,7 @@ from migrator.cli.options import As, Form, Only, Project
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rich.console import Console
-
+    from migrator.cli.tables import Screen
     from migrator.ledger import JobRow
     from migrator.report.summary import MailboxLine, Summary
 
@@ -92,15 +91,12 @@ def _failed_mailboxes(summary: Summary, code: Sequence[str]) -> list[MailboxLine
     ]
 
 
-def _print(summary: Summary, code: Sequence[str], limit: int, screen: Console) -> None:
-    from rich.text import Text
-
-    from migrator.cli.console import shown
+def _print(summary: Summary, code: Sequence[str], limit: int, screen: Screen) -> None:
     from migrator.cli.tables import cell, table
     from migrator.report.words import number, octets, plural
 
     def say(text: str, style: str = "") -> None:
-        screen.print(Text(shown(text), style=style))
+        screen.print(cell(text, style))
 
     mailboxes = _failed_mailboxes(summary, code)
     groups = [group for group in summary.failures if not code or group.code in code]

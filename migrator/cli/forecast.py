@@ -26,9 +26,8 @@ from migrator.cli.options import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from rich.text import Text
-
     from migrator.cli.forecasting import Ground
+    from migrator.cli.tables import Cell
     from migrator.forecast.changes import Change
     from migrator.forecast.outlook import MailboxOutlook, Outlook, Terms
     from migrator.settings import RunSettings
@@ -189,7 +188,7 @@ def as_text(found: Outlook, helping: Sequence[Change], terms: Terms, ground: Gro
     grid = table(names, right=(1, 2))
     rows = last_ones(found, every)
     for one in rows:
-        cells: list[Text | str] = [
+        cells: list[Cell | str] = [
             cell(one.name), number(one.items), octets(one.octets), short(one.starts), short(one.p50),
             short(one.p90), cell("not known: the mean of the others" if one.unknown else WORDS[one.binds]),
         ]  # fmt: skip

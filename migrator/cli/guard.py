@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import os
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -74,6 +73,7 @@ def complain(text: str, *, name: bool = True) -> None:
 def crashed(error: Exception) -> Exit:
     """An error that nobody foresaw: its traceback goes into a private file, its kind and the file's path to the user."""
     import platform
+    import tempfile
     import traceback
 
     from migrator import __version__

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from importlib import resources
 from pathlib import Path
 from typing import Annotated
 
@@ -31,6 +30,8 @@ def command(
 
 
 def template(name: str) -> str:
+    from importlib import resources
+
     return resources.files("migrator.cli").joinpath("templates", name).read_text("utf-8")
 
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from migrator.cli.commands import Option
 from migrator.cli.options import Project
-from migrator.interfaces import Emit
 
 if TYPE_CHECKING:
+    from migrator.interfaces import Emit
     from migrator.notify.message import Message
     from migrator.notify.notifier import Notifier
     from migrator.notify.shapes import Prepared

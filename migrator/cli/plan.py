@@ -21,7 +21,6 @@ from migrator.cli.options import (
     Since,
     Until,
 )
-from migrator.model import SkipReason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -113,6 +112,8 @@ def target_of(folder: FolderSurvey) -> str:
 
 def skips_of(survey: MailboxSurvey) -> Counter[str]:
     """reason → items, folders that are left out as a whole included. Search folders are views and hold none."""
+    from migrator.model import SkipReason
+
     found: Counter[str] = Counter()
     for folder in survey.folders:
         if folder.folder_skipped is SkipReason.SEARCH_FOLDER:

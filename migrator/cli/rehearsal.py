@@ -35,9 +35,8 @@ class Rehearsal:
 
     def tell(self, code: int) -> None:
         """The table at the end, and what to do next."""
-        from migrator.cli.console import STYLES
         from migrator.cli.exits import MEANINGS, Exit
-        from migrator.cli.tables import cell, console, table
+        from migrator.cli.tables import STYLES, cell, console, table
         from migrator.plan.remedies import remedy_of, skip_of
         from migrator.report.words import number, octets
 

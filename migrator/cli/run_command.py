@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -30,18 +29,15 @@ from migrator.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from rich.text import Text
-
     from migrator.cli.loading import Loaded
     from migrator.cli.planning import Ordered
+    from migrator.cli.tables import Cell
     from migrator.engine.stop import Stop
     from migrator.interfaces import Emit
     from migrator.ledger import Ledger
     from migrator.report.summary import Counts, Summary
     from migrator.settings import RunSettings
 
-
-log = logging.getLogger(__name__)
 
 DUPLICATES = "duplicates.csv"
 
@@ -217,6 +213,8 @@ def settled_before(loaded: Loaded) -> dict[str, tuple[int, int]]:
 
 def tell_changes(order: Ordered, settings: RunSettings, emit: Emit, stop: Stop) -> bool:
     """What differs from the plan, as notices; returns whether anything does."""
+    import logging
+
     from migrator import assembly
     from migrator.cli.loading import interactive, settings_of
     from migrator.cli.planning import difference_lines, differences
@@ -229,7 +227,7 @@ def tell_changes(order: Ordered, settings: RunSettings, emit: Emit, stop: Stop) 
     for line in difference_lines(changed, order.plan):
         emit(Notice("warning" if changed else "info", line))
     for one in changed:
-        log.warning("differs from the plan: %s", one)
+        logging.getLogger(__name__).warning("differs from the plan: %s", one)
     return bool(changed)
 
 
@@ -301,8 +299,7 @@ def write_duplicates(ledger: Ledger, loaded: Loaded) -> int:
 
 def print_balance(summary: Summary) -> None:
     """source = copied + already there + skipped + failed, a line a mailbox."""
-    from migrator.cli.console import STYLES
-    from migrator.cli.tables import cell, console, table
+    from migrator.cli.tables import STYLES, cell, console, table
     from migrator.report.text import balance_words, unfinished_words
     from migrator.report.words import number, octets
 
@@ -312,9 +309,9 @@ def print_balance(summary: Summary) -> None:
         names.pop()
     grid = table(names, right=range(2, len(names)))
 
-    def line(name: Text, state: Text, counts: Counts, style: str = "") -> None:
+    def line(name: Cell, state: Cell, counts: Counts, style: str = "") -> None:
         figures = (counts.source, counts.copied, counts.present, counts.skipped, counts.failed, counts.open)
-        cells: list[Text | str] = [name, state, *map(number, figures), octets(counts.octets_copied)]
+        cells: list[Cell | str] = [name, state, *map(number, figures), octets(counts.octets_copied)]
         grid.add_row(*cells[: len(names)], style=style)
 
     rows = summary.mailboxes

@@ -10,10 +10,9 @@ from migrator.cli.commands import Option
 from migrator.cli.options import Json, Project
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
-    from rich.console import Console, Group
-
+    from migrator.cli.tables import Cell, Screen, Table
     from migrator.report.summary import Summary
 
 EVERY_S = 2.0
@@ -52,7 +51,7 @@ def command(
             return 0
         if not watch:
             summary = look()
-            screen.print(picture(summary, all_rows, 0))
+            show(screen, picture(summary, all_rows, 0))
             if words := forecast_words(loaded.folder, summary):
                 screen.print(words)
             return 0
@@ -61,13 +60,10 @@ def command(
 
 def _watch(
     look: Callable[[], Summary],
-    screen: Console,
+    screen: Screen,
     all_rows: bool,
     ends: Callable[[Summary], tuple[float, float] | None],
 ) -> int:
-    from rich.console import Group
-    from rich.live import Live
-
     from migrator.cli.drawing import draw, plain_line
     from migrator.cli.glyphs import glyphs_of
     from migrator.cli.scene import Looks
@@ -84,17 +80,21 @@ def _watch(
 
     summary = None
     past = Looks()
-    if not screen.is_terminal or screen.is_dumb_terminal:
+    console = screen.console
+    if not console.is_terminal or console.is_dumb_terminal:
         for summary in looks():
             print(plain_line(past.scene(summary, ends(summary))), flush=True)
         return 0
-    glyphs = glyphs_of(screen.file)
-    with Live(console=screen, auto_refresh=False, transient=True) as live:
+    from rich.console import Group
+    from rich.live import Live
+
+    glyphs = glyphs_of(console.file)
+    with Live(console=console, auto_refresh=False, transient=True) as live:
         for summary in looks():
-            lines = draw(past.scene(summary, ends(summary)), screen.width - 1, screen.height - 1, glyphs)
+            lines = draw(past.scene(summary, ends(summary)), console.width - 1, console.height - 1, glyphs)
             live.update(Group(*lines), refresh=True)
     if summary is not None:
-        screen.print(picture(summary, all_rows, 0))
+        show(screen, picture(summary, all_rows, 0))
     return 0
 
 
@@ -129,13 +129,9 @@ def over(summary: Summary) -> bool:
     return not summary.states.get("running")
 
 
-def picture(summary: Summary, all_rows: bool, height: int) -> Group:
+def picture(summary: Summary, all_rows: bool, height: int) -> list[Cell | Table]:
     """height: lines that there are, 0 is no terminal's: as many as it takes with all_rows, else ROWS_SHOWN mailboxes."""
-    from rich.console import Group
-    from rich.text import Text
-
-    from migrator.cli.console import STYLES, shown
-    from migrator.cli.tables import cell, table
+    from migrator.cli.tables import STYLES, cell, table
     from migrator.report.text import balance_words
     from migrator.report.words import moment, number, plural, span
 
@@ -155,7 +151,7 @@ def picture(summary: Summary, all_rows: bool, height: int) -> Group:
             number(counts.source), number(counts.skipped), number(counts.failed), cell(note),
         )  # fmt: skip
     states = ", ".join(f"{number(count)} {state}" for state, count in sorted(summary.states.items()))
-    head = f"{shown(summary.title)}: {plural(len(summary.mailboxes), 'mailbox', 'mailboxes')} ({states})"
+    head = f"{summary.title}: {plural(len(summary.mailboxes), 'mailbox', 'mailboxes')} ({states})"
     foot = [balance_words(summary.totals)]
     if summary.runs:
         run = summary.runs[-1]
@@ -164,12 +160,15 @@ def picture(summary: Summary, all_rows: bool, height: int) -> Group:
             if run.finished
             else f"process {run.pid} on {run.host}"
         )
-        foot.append(shown(f"last run: {run.passname}, {moment(run.started)}, {ended}"))
+        foot.append(f"last run: {run.passname}, {moment(run.started)}, {ended}")
     if summary.failures:
         foot.append(f"{plural(summary.totals.failed, 'item')} failed: `migrator errors` says why")
-    parts = [Text(head, style="bold")]
-    body = [grid] if rows else []
     hidden = len(rows) - room
     if hidden > 0:
         foot.insert(0, f"and {number(hidden)} more" + ("" if height else " (--all shows every one)"))
-    return Group(*parts, *body, *(Text(one) for one in foot))
+    return [cell(head, "bold"), *([grid] if rows else []), *(cell(one) for one in foot)]
+
+
+def show(screen: Screen, picture: Sequence[Cell | Table]) -> None:
+    for one in picture:
+        screen.print(one)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from migrator.cli.commands import Option
 from migrator.cli.options import Allow, As, Batch, Form, Only, PasswordsInCsv, Project
-from migrator.model import SkipReason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -193,6 +192,7 @@ def fidelity_json(one: Fidelity) -> dict[str, Any]:
 
 def as_text(verdicts: Sequence[MailboxVerdict], limit: int) -> None:
     from migrator.cli.tables import cell, console, table
+    from migrator.model import SkipReason
     from migrator.plan.folders import path_text
     from migrator.report.words import number, octets, plural
 
@@ -269,6 +269,7 @@ def balance_lines(verdicts: Sequence[MailboxVerdict]) -> list[str]:
     """Both sides as sums: what the source lists, and what the target's folders hold."""
     from collections import Counter
 
+    from migrator.model import SkipReason
     from migrator.report.words import number
 
     folders = [one for verdict in verdicts for one in verdict.folders if one.folder_skipped is None]

@@ -35,6 +35,7 @@ from migrator.cli.loading import Loaded
 from migrator.cli.planning import Ordered, difference_lines, differences, plan_made
 from migrator.cli.rehearsal import Rehearsal
 from migrator.cli.scene import Looks
+from migrator.cli.tables import Screen
 from migrator.engine.canary import Sung
 from migrator.engine.rebuild import Elsewhere, Rebuilt
 from migrator.engine.routes import Route
@@ -404,7 +405,7 @@ def test_status_watch(folder: Path, summary: Summary, monkeypatch: pytest.Monkey
         out = Console(file=io.StringIO(), width=width, height=height, color_system=None, force_terminal=True)
         for line in draw(scene, width - 1, height - 1, Glyphs(encoding)):
             out.print(line)
-        out.print(status.picture(busy, True, 0))
+        status.show(Screen(console=out), status.picture(busy, True, 0))
         text = out.file.getvalue()  # type: ignore[attr-defined]
         check_terminal(text)
         assert "waiting" in text
@@ -419,7 +420,7 @@ def test_status_watch_on_a_terminal(summary: Summary, monkeypatch: pytest.Monkey
         file=out, width=120, height=50, color_system=None, force_terminal=True, _environ={"TERM": "xterm"}
     )
     looks = iter([at_work(summary), summary, summary])
-    status._watch(lambda: next(looks), screen, True, lambda _: None)
+    status._watch(lambda: next(looks), Screen(console=screen), True, lambda _: None)
     # Our own moves: up, to the line's begin, clear a line, hide and show the cursor.
     check_terminal(re.sub(r"\x1b\[(1A|2K|\?25[lh])|\r", "", out.getvalue()))
 

@@ -9,8 +9,9 @@ from datetime import UTC, datetime
 from rich.console import Console
 
 from migrator import events
-from migrator.cli.console import LiveView, PlainView, QuietView, choose_view
+from migrator.cli.console import PlainView, QuietView, choose_view
 from migrator.cli.jsonl import JsonLines, as_dict
+from migrator.cli.live import LiveView
 from migrator.cli.progress import Board
 from migrator.errors import ItemError
 from migrator.events import (

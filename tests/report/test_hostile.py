@@ -23,8 +23,9 @@ from rich.console import Console
 
 from migrator.auth.redact import redact
 from migrator.cli.app import app
-from migrator.cli.console import LiveView, PlainView, QuietView
+from migrator.cli.console import PlainView, QuietView
 from migrator.cli.jsonl import JsonLines
+from migrator.cli.live import LiveView
 from migrator.cli.logs import logging_to
 from migrator.errors import ItemError
 from migrator.events import (
