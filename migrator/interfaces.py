@@ -94,6 +94,7 @@ class TargetTraits(ReaderTraits):
     store_octets: int | None = (
         None  # most octets of content per item; larger is SKIPPED too_large before sending
     )
+    several_folders: bool = False  # `store_all` is cheaper than a `store` for each
     can_update: bool = False  # `store(..., replaces=…)`
     canary: bool = False  # whether `store` works at all must be proven per tenant first (`engine.canary`)
     subscriptions: bool = False  # `subscribe`
@@ -216,6 +217,13 @@ class Target(Reader, Protocol):
         target item that changed meanwhile is FAILED with code "conflict". Returns one outcome per item in order; a refused item
         never stops its neighbours; an item whose answer was lost is FAILED with InDoubt, one surely not stored FAILED with
         Transient or ItemError. Raises Throttled, Transient or JobError only when nothing was stored.
+        """
+        ...
+
+    def store_all(self, batches: Sequence[tuple[Folder, Sequence[Item]]]) -> list[list[Outcome]]:
+        """As `store`, new items into several folders, at most traits.store_items of them together. Outcomes by batch.
+
+        Raises nothing that `store` would: by then others may have been stored, so that is told with each item that it befell.
         """
         ...
 

@@ -55,6 +55,7 @@ from migrator.model import (
 )
 from migrator.record import record
 from migrator.settings import Endpoint
+from migrator.several import one_after_another
 
 SCHEME = "memory/1"
 
@@ -435,6 +436,9 @@ class _MemoryBox:
         ]
         self._leave("store", items)
         return outcomes
+
+    def store_all(self, batches: Sequence[tuple[Folder, Sequence[Item]]]) -> list[list[Outcome]]:
+        return one_after_another(self.store, batches)
 
     def _store_one(self, folder: Folder, item: Item, replaces: tuple[str, str] | None) -> Outcome:
         box = self.mailbox

@@ -113,21 +113,33 @@ class Belt:
         self.queue.extendleft(reversed(parcels))
         self.octets += sum(parcel.octets for parcel in parcels)
 
-    def take(self) -> list[Parcel]:
-        """What goes in one request: parcels of one folder from the front of the queue, which is not empty. Under the lock."""
-        queue, most = self.queue, self._traits.request_octets
+    def take(self) -> list[list[Parcel]]:
+        """What goes in one request, by folder, from the front of the queue, which is not empty. Under the lock.
+
+        More than one folder only where the target takes that, and then new items only.
+        """
+        queue, traits = self.queue, self._traits
         first = queue.popleft()
-        parcels = [first]
-        octets = first.octets
-        while len(parcels) < self._traits.store_items and queue and queue[0].work is first.work:
-            if octets + queue[0].octets > most:
+        runs = [[first]]
+        octets, items = first.octets, 1
+        several = traits.several_folders and first.replaces is None
+        while items < traits.store_items and queue:
+            one = queue[0]
+            same = one.work is runs[-1][0].work
+            if octets + one.octets > traits.request_octets or not (same or several):
                 break
-            octets += queue[0].octets
-            parcels.append(queue.popleft())
+            if several and (one.replaces is not None or one.target_id in self.barred):
+                break
+            octets += one.octets
+            items += 1
+            if same:
+                runs[-1].append(queue.popleft())
+            else:
+                runs.append([queue.popleft()])
         self.octets -= octets
         if self.reader_waits and self._room(LOW):
             self.room.notify_all()
-        return parcels
+        return runs
 
     def requests(self) -> int:
         """How many requests what waits would come to."""

@@ -6,15 +6,15 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 
-from migrator import lull
+from migrator import lull, several
 from migrator.engine import pool
 from migrator.engine.belt import Belt
 from migrator.engine.parcels import PageState, Parcel, Work
 from migrator.engine.tools import Tools
 from migrator.engine.unanswered import FOLDER_GONE, GIVE_UPS, Unanswered, outage
-from migrator.errors import InDoubt, JobError, MigratorError, RunError, Transient, UserError
+from migrator.errors import InDoubt, JobError, RunError, Transient, UserError
 from migrator.interfaces import Target
-from migrator.model import Folder, Outcome, State
+from migrator.model import Folder, Item, Outcome, State
 
 log = logging.getLogger(__name__)
 
@@ -52,16 +52,16 @@ class Uploaders:
         try:
             target = self._tools.open_target(self._belt.job)
             try:
-                while parcels := self._next(wait=False) or self._next():
-                    self._store(target, parcels)
+                while runs := self._next(wait=False) or self._next():
+                    self._store(target, runs)
             finally:
                 lull.now()
                 target.close()
         except BaseException as error:  # noqa: BLE001 - an uploader's error is the mailbox's
             self._belt.fail(error)
 
-    def _next(self, *, wait: bool = True) -> list[Parcel]:
-        """The next parcels of one folder, or none when there will be no more. Not waiting: none when there are none now."""
+    def _next(self, *, wait: bool = True) -> list[list[Parcel]]:
+        """The next parcels, by folder, or none when there will be no more. Not waiting: none when there are none now."""
         if wait:
             lull.now()
         with self._belt.lock:
@@ -76,53 +76,60 @@ class Uploaders:
                     self._belt.filled.notify_all()
                     return []
                 self._belt.filled.wait()
-            parcels = self._belt.take()
-            self._belt.inflight[parcels[0].target_id] += 1
-            self._belt.busy += 1
-            return parcels
+            runs = self._belt.take()
+            for parcels in runs:
+                self._belt.inflight[parcels[0].target_id] += 1
+            self._belt.busy += len(runs)
+            return runs
 
-    def _store(self, target: Target, parcels: list[Parcel]) -> None:
-        work = parcels[0].work
-        folder = work.target
-        assert folder is not None
+    def _store(self, target: Target, runs: list[list[Parcel]]) -> None:
         try:
-            for ticket in (
-                work.mark_noted,
-                *{id(parcel.ticket): parcel.ticket for parcel in parcels}.values(),
-            ):
-                if ticket is None:
-                    continue
-                if not ticket.done():
-                    lull.now()
-                ticket.wait()
-            answers = self._ask(target, folder, parcels)
+            for parcels in runs:
+                self._await_intent(parcels)
+            answers = self._ask(target, runs)
         except BaseException:
-            for parcel in parcels:
-                self._belt.release(parcel)
-            with self._belt.lock:
-                self._leave(work, folder, [], [])
-            raise
-        if all(answer.state is State.COPIED for answer in answers):
-            # Book-keeping waits until the next request has left: until then a connection stands idle.
-            lull.later(lambda: self._note(work, folder, parcels, answers))
-            return
-        lull.now()
-        if self._told(work, folder, parcels, answers):
-            try:
-                self._unanswered.settle(target, folder)
-            finally:
+            for parcels in runs:
+                for parcel in parcels:
+                    self._belt.release(parcel)
                 with self._belt.lock:
-                    self._belt.barred.discard(folder.id)
-                    self._belt.busy -= 1
-                    self._belt.filled.notify_all()
+                    self._leave(parcels[0].work, _folder(parcels), [], [])
+            raise
+        smooth: list[tuple[list[Parcel], list[Outcome]]] = []
+        rough: list[tuple[list[Parcel], list[Outcome]]] = []
+        for parcels, outcomes in zip(runs, answers, strict=True):
+            copied = all(outcome.state is State.COPIED for outcome in outcomes)
+            (smooth if copied else rough).append((parcels, outcomes))
+        if smooth:
+            # Book-keeping waits until the next request has left: until then a connection stands idle.
+            lull.later(lambda: self._note(smooth))
+        for parcels, outcomes in rough:
+            lull.now()
+            folder = _folder(parcels)
+            if self._told(parcels[0].work, folder, parcels, outcomes):
+                try:
+                    self._unanswered.settle(target, folder)
+                finally:
+                    with self._belt.lock:
+                        self._belt.barred.discard(folder.id)
+                        self._belt.busy -= 1
+                        self._belt.filled.notify_all()
 
-    def _note(
-        self, work: Work, folder: Folder, parcels: Sequence[Parcel], answers: Sequence[Outcome]
-    ) -> None:
-        try:
-            self._told(work, folder, parcels, answers)
-        except BaseException as error:  # noqa: BLE001 - nobody else is there to take it
-            self._belt.fail(error)
+    @staticmethod
+    def _await_intent(parcels: Sequence[Parcel]) -> None:
+        """Before the first octet leaves, the folder's mark and the intents are durable."""
+        for ticket in dict.fromkeys((parcels[0].work.mark_noted, *(parcel.ticket for parcel in parcels))):
+            if ticket is None:
+                continue
+            if not ticket.done():
+                lull.now()
+            ticket.wait()
+
+    def _note(self, stored: Sequence[tuple[list[Parcel], list[Outcome]]]) -> None:
+        for parcels, outcomes in stored:
+            try:
+                self._told(parcels[0].work, _folder(parcels), parcels, outcomes)
+            except BaseException as error:  # noqa: BLE001 - nobody else is there to take it
+                self._belt.fail(error)
 
     def _told(
         self, work: Work, folder: Folder, parcels: Sequence[Parcel], answers: Sequence[Outcome]
@@ -210,21 +217,22 @@ class Uploaders:
             self._belt.count_off(work, page, ids)
         return looking
 
-    def _ask(self, target: Target, folder: Folder, parcels: Sequence[Parcel]) -> list[Outcome]:
+    def _ask(self, target: Target, runs: Sequence[Sequence[Parcel]]) -> list[list[Outcome]]:
         """Store; every way in which the call itself can fail becomes an outcome of each item."""
-        items = [parcel.item for parcel in parcels]
-        error: Exception
-        try:
-            if any(parcel.replaces for parcel in parcels):
-                outcomes = target.store(folder, items, [parcel.replaces for parcel in parcels])
-            else:
-                outcomes = target.store(folder, items)
-            if len(outcomes) == len(items):
-                return outcomes
-            error = InDoubt("the target answered for another number of items than sent")
-        except MigratorError as raised:
-            error = raised
-        except Exception as raised:  # a defect must not lose an item that may be stored
-            log.exception("job %s: store failed", self._belt.job.id)
-            error = InDoubt(f"unexpected {type(raised).__name__}", code="unexpected")
-        return [Outcome(item.ref, State.FAILED, error=error) for item in items]
+        if len(runs) > 1:
+            batches = [(_folder(parcels), [parcel.item for parcel in parcels]) for parcels in runs]
+            return several.all_told(target.store_all, batches)
+        (parcels,) = runs
+        replaces = [parcel.replaces for parcel in parcels] if any(p.replaces for p in parcels) else None
+
+        def store(folder: Folder, items: Sequence[Item]) -> list[Outcome]:
+            return target.store(folder, items, replaces) if replaces else target.store(folder, items)
+
+        return [several.told(store, _folder(parcels), [parcel.item for parcel in parcels])]
+
+
+def _folder(parcels: Sequence[Parcel]) -> Folder:
+    """Where they go."""
+    folder = parcels[0].work.target
+    assert folder is not None
+    return folder

@@ -33,6 +33,9 @@ class DryRunTarget(HandedTarget):
     ) -> list[Outcome]:
         self._refuse("store")
 
+    def store_all(self, batches: Sequence[tuple[Folder, Sequence[Item]]]) -> list[list[Outcome]]:
+        self._refuse("store")
+
     def remove(self, folder: Folder, ids: Sequence[str]) -> list[str]:
         self._refuse("remove")
 

@@ -81,6 +81,9 @@ class HandedTarget(HandedSource):
     ) -> list[Outcome]:
         return self._target.store(folder, items, replaces)
 
+    def store_all(self, batches: Sequence[tuple[Folder, Sequence[Item]]]) -> list[list[Outcome]]:
+        return self._target.store_all(batches)
+
     def versions(self, folder: Folder, ids: Sequence[str]) -> dict[str, str]:
         return self._target.versions(folder, ids)
 

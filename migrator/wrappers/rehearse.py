@@ -29,6 +29,7 @@ from migrator.model import (
     SkipReason,
     State,
 )
+from migrator.several import one_after_another
 from migrator.wrappers.dryrun import DryRunTarget
 from migrator.wrappers.handed import HandedSource
 
@@ -103,6 +104,9 @@ class RehearsedTarget(DryRunTarget):
         now = self.versions(folder, [target_id for target_id, _ in over]) if over else {}
         pairs = replaces or [None] * len(items)
         return [self._stored(item, pair, now) for item, pair in zip(items, pairs, strict=True)]
+
+    def store_all(self, batches: Sequence[tuple[Folder, Sequence[Item]]]) -> list[list[Outcome]]:
+        return one_after_another(self.store, batches)
 
     def _stored(self, item: Item, over: tuple[str, str] | None, now: dict[str, str]) -> Outcome:
         ref = item.ref

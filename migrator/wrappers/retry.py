@@ -15,6 +15,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from migrator import several
 from migrator.errors import MigratorError, SourceDown, Throttled, Transient
 from migrator.events import Waiting
 from migrator.interfaces import Clock, Emit, Probe, Reader, Standing, Target, Wanted
@@ -229,6 +230,17 @@ class RetryingTarget(RetryingSource, HandedTarget):
 
         batch: _Batch[Outcome] = _Batch([item.ref for item in items], send)
         return batch.run(self._patience)
+
+    def store_all(self, batches: Sequence[tuple[Folder, Sequence[Item]]]) -> list[list[Outcome]]:
+        """Those that a Transient befell are stored again folder by folder."""
+        results = self._patience.call(lambda: self._target.store_all(batches))
+        for (folder, items), outcomes in zip(batches, results, strict=True):
+            again = [n for n, outcome in enumerate(outcomes) if isinstance(outcome.error, Transient)]
+            if again:
+                repeated = several.told(self.store, folder, [items[n] for n in again])
+                for n, outcome in zip(again, repeated, strict=True):
+                    outcomes[n] = outcome
+        return results
 
     def versions(self, folder: Folder, ids: Sequence[str]) -> dict[str, str]:
         return self._patience.call(lambda: self._target.versions(folder, ids))

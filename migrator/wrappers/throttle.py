@@ -140,6 +140,19 @@ class ThrottledTarget(ThrottledSource, HandedTarget):
         self._results(outcomes)
         return outcomes
 
+    def store_all(self, batches: Sequence[tuple[Folder, Sequence[Item]]]) -> list[list[Outcome]]:
+        items = [item for _, some in batches for item in some]
+        octets = sum(item.content.size + ENVELOPE_OCTETS for item in items)
+
+        def send() -> list[list[Outcome]]:
+            self._assure(self._job)
+            with meter.flight(self._job, items=len(items), octets=octets):
+                return self._target.store_all(batches)
+
+        results = self._call("store", send, octets, len(items))
+        self._results([outcome for outcomes in results for outcome in outcomes])
+        return results
+
     def versions(self, folder: Folder, ids: Sequence[str]) -> dict[str, str]:
         return self._call("versions", lambda: self._target.versions(folder, ids))
 

@@ -115,10 +115,21 @@ class TracedTarget(TracedSource, HandedTarget):
         self, folder: Folder, items: Sequence[Item], replaces: Sequence[tuple[str, str] | None] | None = None
     ) -> list[Outcome]:
         outcomes = self._trace.run("store", len(items), lambda: self._target.store(folder, items, replaces))
-        for outcome in outcomes:
-            if outcome.state is State.FAILED and log.isEnabledFor(logging.DEBUG):
-                log.debug("%s store: an item failed with %s", self._trace.endpoint, _code(outcome))
+        self._failures(outcomes)
         return outcomes
+
+    def store_all(self, batches: Sequence[tuple[Folder, Sequence[Item]]]) -> list[list[Outcome]]:
+        items = sum(len(some) for _, some in batches)
+        results = self._trace.run("store", items, lambda: self._target.store_all(batches))
+        for outcomes in results:
+            self._failures(outcomes)
+        return results
+
+    def _failures(self, outcomes: Sequence[Outcome]) -> None:
+        if log.isEnabledFor(logging.DEBUG):
+            for outcome in outcomes:
+                if outcome.state is State.FAILED:
+                    log.debug("%s store: an item failed with %s", self._trace.endpoint, _code(outcome))
 
     def versions(self, folder: Folder, ids: Sequence[str]) -> dict[str, str]:
         return self._trace.run("versions", len(ids), lambda: self._target.versions(folder, ids))

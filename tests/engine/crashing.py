@@ -76,7 +76,9 @@ LEDGER = frozenset(
         "departed", "mark_gone", "mark_moved", "mark_back", "drop",
     }
 )  # fmt: skip
-TARGET = frozenset({"probe", "folders", "ensure_folder", "mark", "store", "page", "versions", "remove"})
+TARGET = frozenset(
+    {"probe", "folders", "ensure_folder", "mark", "store", "store_all", "page", "versions", "remove"}
+)
 SOURCE = frozenset({"probe", "folders", "page", "export"})
 
 

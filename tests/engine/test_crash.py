@@ -14,14 +14,19 @@ from tests.engine.crashing import run_until
 from tests.engine.harness import World, fill
 
 
-def small_world(folder: Path) -> World:
-    """Two folders, a true duplicate among the items, pages and batches smaller than the folders."""
+def small_world(folder: Path, *, several: bool = False) -> World:
+    """Two folders, a true duplicate among the items, pages and batches smaller than the folders.
+
+    several: the target takes several items, of several folders, in one call.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     world = World(folder)
     for store, address in ((world.old, "ada@old.example"), (world.new, "ada@new.example")):
         box = store.mailboxes[address] = MemoryMailbox(address, roles=False)
         box.add_folder(("Inbox",), role=Role.INBOX)
         box.page_items = 3
+        if several:
+            box.traits = replace(box.traits, store_items=6, several_folders=True)
     fill(world.source(), [*mails(4), *mails(1), *mails(2, ("Own",), 20)])
     world.settings = type(world.settings)(mailboxes=1, uploaders=2, batch_items=2)
     return world
@@ -42,17 +47,18 @@ def check(world: World, where: str, *, again: bool = True) -> None:
 
 @pytest.mark.parametrize("lane", range(4))
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-def test_death_at_every_call(tmp_path: Path, after: bool, lane: int) -> None:
+@pytest.mark.parametrize("several", [False, True], ids=["single", "several"])
+def test_death_at_every_call(tmp_path: Path, several: bool, after: bool, lane: int) -> None:
     """Lanes share the work. Dying after a call shows its effect without its answer, so every call is tried that way; dying
     before one differs from dying after the one before it only where threads meet, so every second is."""
     at = lane + 1 if after else 2 * lane + 1
     while True:
-        world = small_world(tmp_path / f"{at}")
+        world = small_world(tmp_path / f"{at}", several=several)
         # Without the look at what is there already, nothing but the ledger stands between a crash and a double.
         world.settings = replace(world.settings, find_present=lane % 2 == 0)
         death = run_until(world, at, after=after)
         if not death.dead:
-            assert at > 40, "the run made fewer calls than this test means to cover"
+            assert at > (30 if several else 40), "the run made fewer calls than this test means to cover"
             break
         check(world, f"died {'after' if after else 'before'} call {at}, {death.verb}", again=lane == 0)
         at += 4 if after else 8

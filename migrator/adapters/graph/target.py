@@ -52,6 +52,7 @@ from migrator.model import (
     SkipReason,
     State,
 )
+from migrator.several import one_after_another
 
 PRODUCT = "Microsoft 365"
 ORIGIN = "exo"
@@ -449,6 +450,9 @@ class GraphMailbox:
         if isinstance(error, ItemError | InDoubt):
             return _failed(ref, error)
         raise error
+
+    def store_all(self, batches: Sequence[tuple[Folder, Sequence[Item]]]) -> list[list[Outcome]]:
+        return one_after_another(self.store, batches)
 
     def versions(self, folder: Folder, ids: Sequence[str]) -> dict[str, str]:
         found: dict[str, str] = {}

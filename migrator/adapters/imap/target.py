@@ -59,6 +59,7 @@ from migrator.model import (
     SkipReason,
     State,
 )
+from migrator.several import one_after_another
 
 Buffer = bytes | memoryview
 
@@ -383,6 +384,9 @@ class ImapTarget(ImapReader):
             for number, item in enumerate(items):
                 outcomes.setdefault(number, Outcome(item.ref, State.FAILED, error=error))
         return [outcomes[number] for number in range(len(items))]
+
+    def store_all(self, batches: Sequence[tuple[Folder, Sequence[Item]]]) -> list[list[Outcome]]:
+        return one_after_another(self.store, batches)
 
     def _writable(self, folder: Folder) -> tuple[Wire, Selected]:
         self._status.pop(folder.id, None)
