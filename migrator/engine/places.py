@@ -35,7 +35,10 @@ class Places:
             new, self._new = self._new, []
             wanted = [(one, self._place(one)) for one in new]
             self._target.prepare_folders(
-                [Wanted(place.path, one.kind, one.folder_class, place.role) for one, place in wanted]
+                [
+                    Wanted(place.path, one.kind, one.folder_class, place.role, filled=one.total != 0)
+                    for one, place in wanted
+                ]
             )
         return self._target.ensure_folder(
             place.path, folder.kind, folder_class=folder.folder_class, role=place.role

@@ -12,7 +12,7 @@ from migrator.adapters.imap import faults
 from migrator.adapters.imap.grammar import encode_name, wire_name
 from migrator.adapters.imap.names import Naming
 from migrator.adapters.imap.signin import SCOPE, TOKENS, Account, Door, parse_url
-from migrator.adapters.imap.wire import Lost, Wire
+from migrator.adapters.imap.wire import Lost, Selected, Wire
 from migrator.errors import UserError
 from migrator.interfaces import Context, Emit, Source, Target
 from migrator.model import Folder, Mailbox
@@ -39,6 +39,9 @@ class Shared:
     folders: dict[str, Folder] | None = None  # by id, when they were listed as a target
     making: threading.RLock = field(default_factory=threading.RLock)
     permanent: dict[str, frozenset[bytes]] = field(default_factory=dict)  # by folder id
+    capabilities: frozenset[bytes] = frozenset()  # of the last connection
+    trip_s: float = 0.0  # a short question and its answer; 0: not measured
+    shown: dict[str, bool] = field(default_factory=dict)  # subscribed or not, by folder id, as far as known
     append_most: dict[str, int | None] = field(
         default_factory=dict
     )  # largest message by folder id; None: no limit
@@ -196,6 +199,7 @@ class Handle:
         wire.used_at = now
         self.rested_s = 0.0
         wire.on_alert = alert
+        self.shared.capabilities = wire.capabilities
         while wire.alerts:
             wire.on_alert(wire.alerts.pop(0))
         self._wire = wire
@@ -221,6 +225,13 @@ class Handle:
     def quoted(self, name: str) -> bytes:
         utf8 = self._wire is not None and self._wire.utf8
         return wire_name(name, utf8=utf8) if name else encode_name(name, utf8=utf8)
+
+    def park(self) -> None:
+        """Leave the connection to whichever handle of the mailbox wants one next, this one included."""
+        if self._wire is not None and not self._wire.open:
+            if self._wire.selected is not None:
+                self._wire.selected = Selected("")  # what is known of the folder would be old by then
+            self.close()
 
     def close(self) -> None:
         wire, self._wire = self._wire, None

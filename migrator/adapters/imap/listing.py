@@ -186,11 +186,15 @@ class Listing:
         foreign: list[str] = []
         prefix, separator = "", ""
         if wire.has(b"NAMESPACE"):
+            clock = self._handle.client.context.clock
             tag = wire.begin(b"NAMESPACE")
             asked = self._ask_list(wire)
+            at = clock.monotonic()
             wire.flush()
-            at = self._handle.client.context.clock.monotonic()
-            (said, *answers), untagged = wire.finish(tag, *asked)
+            (said,), first = wire.finish(tag)
+            self._handle.shared.trip_s = clock.monotonic() - at
+            answers, untagged = wire.finish(*asked)
+            untagged = first + untagged
             self._early = (at, answers, untagged)
             for pieces in untagged:
                 line = pieces[0]
@@ -716,18 +720,18 @@ class Listing:
     # ---- marks
 
     def mark(self, folder: Folder) -> Checkpoint:
+        status = self._fresh(folder.id)
+        if status is not None and status.modseq and b"QRESYNC" in self._handle.shared.capabilities:
+            return Token("c", status.uidvalidity, status.uidnext - 1, status.modseq).checkpoint()
         return self._handle.reading(lambda wire: self._mark(wire, folder))
 
     def _mark(self, wire: Wire, folder: Folder) -> Checkpoint:
-        status = self._fresh(folder.id)
-        if status is None or not wire.has(b"QRESYNC") or not status.modseq:
-            self._between(wire)
-            there = self._reselect(wire, folder.id, fresh=True)
-            last = (there.uidnext or 1) - 1
-            if not there.uidnext and there.exists:
-                last = max(self._search(wire, b"1:*"), default=0)
-            return self._complete(wire, there, last, there.modseq).checkpoint()
-        return Token("c", status.uidvalidity, status.uidnext - 1, status.modseq).checkpoint()
+        self._between(wire)
+        there = self._reselect(wire, folder.id, fresh=True)
+        last = (there.uidnext or 1) - 1
+        if not there.uidnext and there.exists:
+            last = max(self._search(wire, b"1:*"), default=0)
+        return self._complete(wire, there, last, there.modseq).checkpoint()
 
 
 def _digest_of(versions: Mapping[int, str], last: int) -> tuple[str, list[int]]:

@@ -16,13 +16,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 from migrator.adapters.imap import faults, fit
 from migrator.adapters.imap.client import ImapClient, Shared
 from migrator.adapters.imap.grammar import (
     Garbled,
+    Piece,
     expand,
     number_of,
     pairs,
@@ -94,6 +95,15 @@ PREPARED = 100
 """Folders made in one flight."""
 
 
+@dataclass(slots=True)
+class _Part:
+    """A folder that will be ensured. there: it is to be opened only."""
+
+    role: Role | None = None
+    there: bool = False
+    filled: bool = False
+
+
 class _NotSent(Lost):
     """The connection broke before a command was complete: surely nothing of it was done."""
 
@@ -125,6 +135,7 @@ class ImapTarget(ImapReader):
             store_items=self._store_items,
             request_octets=4 << 20,
             store_octets=self._most,
+            trip_s=self._shared.trip_s,
             can_update=True,
             subscriptions=True,
         )
@@ -177,14 +188,16 @@ class ImapTarget(ImapReader):
         found = super().folders()
         with self._shared.lock:
             self._shared.folders = {folder.id: folder for folder in found}
+            self._shared.shown = {one.id: one.subscribed for one in found if one.subscribed is not None}
         return found
 
     def prepare_folders(self, wanted: Sequence[Wanted]) -> None:
-        """What is missing is made in one flight. A name that is refused is left to `ensure_folder`."""
+        """What is missing is made, and what will be written to is opened once, in one flight. A name that is refused is left to
+        `ensure_folder`."""
         with self._shared.making:
             known = self._known()
             naming = self.naming()
-            missing: dict[str, Role | None] = {}
+            parts: dict[str, _Part] = {}
             for one in wanted:
                 if one.kind is not Kind.MAIL:
                     continue
@@ -195,32 +208,54 @@ class ImapTarget(ImapReader):
                         own.path if own is not None else (ROLE_NAMES.get(one.role, one.role.value.title()),)
                     )
                     if own is None:
-                        missing.setdefault(naming.name(base), one.role)
+                        parts.setdefault(naming.name(base), _Part(role=one.role))
                     path = (*base, *path)
                 for depth in range(1, len(path) + 1):
                     name = naming.name(path[:depth])
                     if name not in known:
-                        missing.setdefault(name, None)
-            names = list(missing)
-            for part in (names[start : start + PREPARED] for start in range(0, len(names), PREPARED)):
-                asked = {name: missing[name] for name in part}
+                        parts.setdefault(name, _Part())
+                if one.filled:
+                    parts.setdefault(naming.name(path), _Part(there=True)).filled = True
+            names = list(parts)
+            for start in range(0, len(names), PREPARED):
+                some = {name: parts[name] for name in names[start : start + PREPARED]}
                 try:
-                    made = self._box.reading(partial(self._create_all, wanted=asked))
+                    made = self._box.reading(partial(self._create_all, wanted=some))
                 except Transient:
                     self._shared.folders = None
                     raise
                 for name, status in made.items():
-                    self._came(name, asked[name], status)
+                    self._came(name, some[name].role, status)
+            self._box.park()
 
-    def _create_all(self, wire: Wire, wanted: Mapping[str, Role | None]) -> dict[str, Status]:
-        """name → status of those that are there now."""
+    def _create_all(self, wire: Wire, wanted: Mapping[str, _Part]) -> dict[str, Status]:
+        """name → status of those that are there now and were not before."""
         self._between(wire)
         self._early = None
-        tags = [tag for name, role in wanted.items() for tag in self._ask_create(wire, name, role)]
+        made: dict[str, list[bytes]] = {}
+        opened: list[tuple[str, bytes]] = []
+        for name, part in wanted.items():
+            if not part.there:
+                made[name] = self._ask_create(wire, name, part.role)
+            if part.filled:
+                opened.append((name, wire.begin(b"SELECT ", self._box.quoted(name))))
         wire.flush()
-        _, untagged = wire.finish(*tags)
-        told = dict(each for one in untagged if (each := parse_status(one, wire.utf8)) is not None)
-        return {name: told[name] for name in wanted if name in told}
+        untagged: list[list[Piece]] = []
+        said = {}
+        # What SELECT tells stands before its own end and behind everything before it.
+        for name, tag in opened:
+            (answer,), told = wire.finish(tag)
+            if answer.ok and answer.code != b"READ-ONLY":
+                self._shared.permanent[name] = self.selected(wire, name, answer, told).flags
+            untagged += told
+        for name, tags in made.items():
+            said[name], told = wire.finish(*tags)
+            untagged += told
+        status = dict(each for one in untagged if (each := parse_status(one, wire.utf8)) is not None)
+        for name, (_, subscribed, _) in said.items():
+            if subscribed.ok:
+                self._shared.shown[name] = True
+        return {name: status[name] for name in made if name in status}
 
     def ensure_folder(
         self, path: FolderPath, kind: Kind, *, folder_class: str = "", role: Role | None = None
@@ -243,12 +278,13 @@ class ImapTarget(ImapReader):
                 )
                 path = (*base, *path)
             folder = self._at(path)
-            if folder is not None:
-                return folder
-            for depth in range(1, len(path)):
-                if self._at(path[:depth]) is None:
-                    self._make(path[:depth], None)
-            return self._make(path, None)
+            if folder is None:
+                for depth in range(1, len(path)):
+                    if self._at(path[:depth]) is None:
+                        self._make(path[:depth], None)
+                folder = self._make(path, None)
+            self._box.park()
+            return folder
 
     def _known(self) -> dict[str, Folder]:
         if self._shared.folders is None:
@@ -308,7 +344,9 @@ class ImapTarget(ImapReader):
         self._early = None
         tags = self._ask_create(wire, name, role)
         wire.flush()
-        (made, _, told), untagged = wire.finish(*tags)
+        (made, shown, told), untagged = wire.finish(*tags)
+        if shown.ok:
+            self._shared.shown[name] = True
         found = next((each for each in (parse_status(one, wire.utf8) for one in untagged) if each), None)
         if not told.ok or found is None:
             if made.ok and told.ok:
@@ -326,18 +364,27 @@ class ImapTarget(ImapReader):
         return found[1]
 
     def subscribe(self, wanted: Mapping[str, bool]) -> None:
+        """What is so already is not asked for."""
+        known = self._shared.shown
+        changed = {name: on for name, on in wanted.items() if known.get(name) is not on}
+        if not changed:
+            return
+
         def ask(wire: Wire) -> list[Tagged]:
             self._between(wire)
             tags = [
                 wire.begin(b"SUBSCRIBE " if on else b"UNSUBSCRIBE ", self._box.quoted(name))
-                for name, on in wanted.items()
+                for name, on in changed.items()
             ]
             wire.flush()
             return wire.finish(*tags)[0]
 
-        for said in self._box.reading(ask):
-            if not said.ok and (slow := faults.throttled(said)) is not None:
+        for (name, on), said in zip(changed.items(), self._box.reading(ask), strict=True):
+            if said.ok:
+                known[name] = on
+            elif (slow := faults.throttled(said)) is not None:
                 raise slow
+        self._box.park()
 
     # ---- writing
 
@@ -392,9 +439,17 @@ class ImapTarget(ImapReader):
         self._status.pop(folder.id, None)
 
         def open_it(wire: Wire) -> tuple[Wire, Selected]:
+            there = wire.selected
+            if there is not None and there.opening and there.name == folder.id:
+                return wire, there
             self._between(wire)
             if wire.has(b"APPENDLIMIT") and folder.id not in self._shared.append_most:
                 self._shared.append_most[folder.id] = self._folder_limit(wire, folder.id)
+            there = wire.selected
+            flags = self._shared.permanent.get(folder.id)
+            elsewhere = there is None or there.name != folder.id
+            if elsewhere and flags is not None and wire.has(b"LITERAL+") and not wire.utf8:
+                return wire, self._open_with(wire, folder.id, flags)
             return wire, self.select(wire, folder.id, write=True)
 
         wire, there = self._box.reading(open_it)
@@ -405,6 +460,36 @@ class ImapTarget(ImapReader):
                 remedy="Give the account the rights lrswitea on it.",
             )
         return wire, there
+
+    def _open_with(self, wire: Wire, name: str, flags: frozenset[bytes]) -> Selected:
+        """Open a folder in the flight of the APPEND that follows: what it takes was told before."""
+        there = Selected(name, flags=flags)
+        there.opening = wire.begin(b"SELECT ", self._box.quoted(name))
+        wire.selected = there
+        return there
+
+    def _opened(self, wire: Wire) -> Selected | None:
+        """The folder that is open, once the answer to a SELECT has come that left with something else. Raises Lost."""
+        there = wire.selected
+        if there is None or not there.opening:
+            return there
+        wire.flush()
+        (said,), untagged = wire.finish(there.opening)
+        if not said.ok:  # what left with it is answered for itself
+            self._shared.permanent.pop(there.name, None)
+            wire.selected = None
+            return None
+        return self.selected(wire, there.name, said, untagged)
+
+    def _between(self, wire: Wire) -> None:
+        self._opened(wire)
+        super()._between(wire)
+
+    def selected(self, wire: Wire, name: str, said: Tagged, untagged: Sequence[Sequence[Piece]]) -> Selected:
+        there = super().selected(wire, name, said, untagged)
+        if not there.read_only:
+            self._shared.permanent[name] = there.flags
+        return there
 
     def _folder_limit(self, wire: Wire, name: str) -> int | None:
         said, untagged = wire.ask(b"STATUS ", self._box.quoted(name), b" (APPENDLIMIT)")
@@ -497,6 +582,11 @@ class ImapTarget(ImapReader):
                 tags.append(wire.begin(*wire_parts))
             if tags:
                 wire.flush()
+                if before.opening:
+                    there = self._opened(wire)
+                    start = there.uidnext if there is not None else 0
+                    if there is not None and there.flags != before.flags:
+                        self._see_what_was_dropped(wire, there, commands)
                 for number, tag in enumerate(tags):
                     (ended[number],), _ = wire.finish(tag)
         except Lost as e:
@@ -514,6 +604,15 @@ class ImapTarget(ImapReader):
             return ended[0]
         self._settle_appends(wire, folder, start, commands, ended, outcomes)
         return None
+
+    def _see_what_was_dropped(
+        self, wire: Wire, there: Selected, commands: Sequence[Sequence[Outgoing]]
+    ) -> None:
+        """The folder takes other flags than it did when it was opened last."""
+        preparing = self._preparing(wire, there)
+        for one in (one for batch in commands for one in batch):
+            if preparing.words(one.item).dropped:
+                one.notes = tuple(dict.fromkeys((*one.notes, "keywords_dropped")))
 
     def _slowly(self, wire: Wire, name: bytes, batch: Sequence[Outgoing]) -> Tagged:
         """Without LITERAL+: each literal waits for the server's word (LITERAL-: short ones do not). Raises Lost, _NotSent."""

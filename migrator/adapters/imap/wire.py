@@ -24,7 +24,7 @@ import socket
 import ssl
 import zlib
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from migrator.adapters.imap.grammar import Piece, literal_size
@@ -74,7 +74,9 @@ class Selected:
     modseq: int = 0  # 0: the server keeps none for this folder
     flags: frozenset[bytes] = frozenset()  # permanent ones, lower case; b"\\*" for any
     read_only: bool = False
-    asked: dict[str, Any] = field(default_factory=dict)
+    opening: bytes = (
+        b""  # the tag of the SELECT that has not been answered yet: the rest is what is known from before
+    )
 
 
 class Wire:
