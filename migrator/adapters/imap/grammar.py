@@ -35,7 +35,12 @@ class Garbled(ValueError):
 
 def literal_size(line: bytes) -> int | None:
     """Octets of the literal that a line announces at its end, or None."""
-    found = _LITERAL.search(line) if line.endswith((b"}\r\n", b"}\n")) else None
+    if line[-3:] != b"}\r\n" and line[-2:] != b"}\n":
+        return None
+    digits = line[line.rfind(b"{") + 1 : line.rfind(b"}")]
+    if digits.isdigit() and line.rfind(b"{") >= 0:
+        return int(digits)
+    found = _LITERAL.search(line)
     return int(found[1]) if found else None
 
 
@@ -156,19 +161,43 @@ def wire_name(name: str, *, utf8: bool) -> bytes:
     return encode_name(name, utf8=utf8)
 
 
+_DAYS: dict[bytes, tuple[int, int, int, timedelta | None]] = {}
+_TWO = {b"%02d" % number: number for number in range(60)}
+
+
 def parse_date(text: bytes) -> datetime | None:
     """An INTERNALDATE as an aware UTC time; None when the server wrote something else."""
     try:
-        day, month, year = int(text[:2]), _MONTH[text[3:6].lower()], int(text[7:11])
-        hour, minute, second = int(text[12:14]), int(text[15:17]), min(59, int(text[18:20]))
-        zone = text[21:26]
-        if zone == b"+0000":
-            return datetime(year, month, day, hour, minute, second, tzinfo=UTC)
-        away = timedelta(hours=int(zone[1:3]), minutes=int(zone[3:5]))
-        local = timezone(-away if zone[:1] == b"-" else away)
-        return datetime(year, month, day, hour, minute, second, tzinfo=local).astimezone(UTC)
+        key = text[:11] + text[20:26]
+        day = _DAYS.get(key)  # many messages come on one day
+        if day is None:
+            day = _day_of(text)
+            if len(_DAYS) < 10_000:
+                _DAYS[key] = day
+        second = text[18:20]
+        moment = datetime(
+            day[0],
+            day[1],
+            day[2],
+            _TWO[text[12:14]],
+            _TWO[text[15:17]],
+            59 if second == b"60" else _TWO[second],
+            tzinfo=UTC,
+        )
+        return moment if day[3] is None else moment - day[3]
     except (ValueError, KeyError, IndexError, OverflowError):
         return None
+
+
+def _day_of(text: bytes) -> tuple[int, int, int, timedelta | None]:
+    """(year, month, day, how far its clock is ahead of UTC)."""
+    zone = text[21:26]
+    away: timedelta | None = None
+    if zone != b"+0000":
+        away = timedelta(hours=int(zone[1:3]), minutes=int(zone[3:5]))
+        away = -away if zone[:1] == b"-" else away
+        timezone(away)  # within a day
+    return int(text[7:11]), _MONTH[text[3:6].lower()], int(text[:2]), away
 
 
 def format_date(moment: datetime) -> bytes:

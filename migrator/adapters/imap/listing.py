@@ -58,8 +58,7 @@ LISTED = b"(UID FLAGS INTERNALDATE RFC822.SIZE " + HEADERS + b")"
 
 _FAST = re.compile(
     rb'\* \d+ FETCH \(UID (\d+)(?: MODSEQ \(\d+\))? FLAGS \(([^)]*)\) INTERNALDATE "([^"]*)" RFC822\.SIZE (\d+)'
-    rb"(?: MODSEQ \(\d+\))? BODY\[HEADER\.FIELDS \([^)]*\)\] \{\d+\}\r\n",
-    re.IGNORECASE,
+    rb"(?: MODSEQ \(\d+\))? BODY\[HEADER\.FIELDS \([^)]*\)\] \{\d+\}\r\n"
 )
 _FIELD = re.compile(rb"^(subject|date|message-id):(.*(?:\r?\n[ \t].*)*)", re.IGNORECASE | re.MULTILINE)
 
@@ -79,6 +78,8 @@ class Marks:
     version: str
     flags: frozenset[Flag]
     keywords: tuple[str, ...]  # everything beyond the five: keywords, \\Deleted
+    seen: bool
+    draft: bool
 
 
 _MARKS: dict[bytes, Marks] = {}
@@ -93,7 +94,7 @@ def marks_of(text: bytes) -> Marks:
         )
         flags = frozenset(FLAGS[word.lower()] for word in words if word.lower() in FLAGS)
         rest = tuple(word.decode("ascii", "replace") for word in words if word.lower() not in FLAGS)
-        known = Marks(version_of(words), flags, rest)
+        known = Marks(version_of(words), flags, rest, Flag.SEEN in flags, Flag.DRAFT in flags)
         if len(_MARKS) < 10_000:
             _MARKS[text] = known
     return known
@@ -521,6 +522,7 @@ class Listing:
     ) -> list[ItemRef]:
         everything = folder.id in self._all_mail
         refs: dict[int, ItemRef] = {}
+        prefix, suffix = f"{there.uidvalidity}/", f"/{folder.id}"
         waiting = set(tags)
         while waiting:
             response = wire.next()
@@ -532,13 +534,11 @@ class Listing:
                 continue
             if everything and _labelled(response):
                 continue
-            ref = self.ref_of(response, folder.id, folder.path, there.uidvalidity)
-            if ref is None:
+            told = _told(response)
+            if told is None:
                 self._take(response)
-                continue
-            uid = _uid(ref)
-            if above < uid <= most:
-                refs[uid] = ref
+            elif above < told[0] <= most:
+                refs[told[0]] = _ref(told, prefix, suffix, folder.path)
         said = [wire.done.pop(tag) for tag in tags]
         bad = next((one for one in said if not one.ok), None)
         if bad is not None:
@@ -550,7 +550,9 @@ class Listing:
                 self._one_by_one_listed(wire, folder, there, wanted, refs, above, most)
             if not refs:
                 raise error
-        return [refs[uid] for uid in sorted(refs)]
+        uids = list(refs)
+        ordered = sorted(uids)
+        return list(refs.values()) if uids == ordered else [refs[uid] for uid in ordered]
 
     def _one_by_one_listed(
         self,
@@ -573,51 +575,14 @@ class Listing:
             wire.flush()
             said, untagged = wire.finish(*asked)
             for pieces in untagged:
-                ref = self.ref_of(pieces, folder.id, folder.path, there.uidvalidity)
-                if ref is not None and _uid(ref) in asked.values():
-                    refs[_uid(ref)] = ref
+                told = _told(pieces)
+                if told is not None and told[0] in asked.values():
+                    prefix, suffix = f"{there.uidvalidity}/", f"/{folder.id}"
+                    refs[told[0]] = _ref(told, prefix, suffix, folder.path)
             for answer, uid in zip(said, asked.values(), strict=True):
                 if not answer.ok and answer.code not in (b"EXPUNGEISSUED", b"NONEXISTENT"):
                     name = item_id(folder.id, there.uidvalidity, uid)
                     refs.setdefault(uid, ItemRef(name, folder.path, Kind.MAIL, "unlisted"))
-
-    @staticmethod
-    def ref_of(pieces: Sequence[Piece], folder_id: str, path: FolderPath, uidvalidity: int) -> ItemRef | None:
-        """None for what is no answer to a listing."""
-        line = pieces[0]
-        assert isinstance(line, bytes)
-        found = _FAST.match(line) if len(pieces) == 3 else None
-        if found is not None and isinstance(pieces[1], bytes):
-            uid_text, flags, date, size_text = found.groups()
-            uid, size = int(uid_text), int(size_text)
-            head = pieces[1]
-        else:
-            data = fetched(pieces)
-            if data is None or b"UID" not in data or b"RFC822.SIZE" not in data:
-                return None
-            uid, size = number_of(data[b"UID"]), number_of(data[b"RFC822.SIZE"])
-            flags = b" ".join(text_of(word) for word in data.get(b"FLAGS") or [])
-            date = text_of(data.get(b"INTERNALDATE"))
-            head = text_of(next((data[key] for key in data if key.startswith(b"BODY[HEADER")), b""))
-        marks = marks_of(flags)
-        message_id, subject, sent = head_of(head)
-        received = parse_date(date)
-        return ItemRef(
-            f"{uidvalidity}/{uid}/{folder_id}",
-            path,
-            Kind.MAIL,
-            marks.version,
-            size or None,
-            "IPM.Note",
-            received,
-            sent,
-            None,
-            message_id,
-            subject,
-            Flag.SEEN in marks.flags,
-            Flag.DRAFT in marks.flags,
-            fingerprint=fingerprint_of("mail", message_id, subject, sent, received),
-        )
 
     # ---- deltas
 
@@ -790,6 +755,53 @@ def _uid(ref: ItemRef) -> int:
     return int(ref.id.split("/", 2)[1])
 
 
+_Told = tuple[int, bytes, bytes, int, bytes]
+
+
+def _told(pieces: Sequence[Piece]) -> _Told | None:
+    """(UID, flags, INTERNALDATE, size, header fields) of an answer to a listing; None for what is none."""
+    if len(pieces) == 3:
+        found = _FAST.match(pieces[0])  # type: ignore[arg-type]
+        head = pieces[1]
+        if found is not None and isinstance(head, bytes):
+            uid, flags, date, size = found.groups()
+            return int(uid), flags, date, int(size), head
+    data = fetched(pieces)
+    if data is None or b"UID" not in data or b"RFC822.SIZE" not in data:
+        return None
+    return (
+        number_of(data[b"UID"]),
+        b" ".join(text_of(word) for word in data.get(b"FLAGS") or []),
+        text_of(data.get(b"INTERNALDATE")),
+        number_of(data[b"RFC822.SIZE"]),
+        text_of(next((data[key] for key in data if key.startswith(b"BODY[HEADER")), b"")),
+    )
+
+
+def _ref(told: _Told, prefix: str, suffix: str, path: FolderPath) -> ItemRef:
+    """prefix, suffix: what stands before and behind the UID in the id."""
+    uid, flags, date, size, head = told
+    marks = _MARKS.get(flags) or marks_of(flags)
+    message_id, subject, sent = head_of(head)
+    received = parse_date(date)
+    return ItemRef(
+        f"{prefix}{uid}{suffix}",
+        path,
+        Kind.MAIL,
+        marks.version,
+        size or None,
+        "IPM.Note",
+        received,
+        sent,
+        None,
+        message_id,
+        subject,
+        marks.seen,
+        marks.draft,
+        fingerprint=fingerprint_of("mail", message_id, subject, sent, received),
+    )
+
+
 def fetched(pieces: Sequence[Piece]) -> dict[bytes, Value] | None:
     """The data items of a FETCH response; None for any other."""
     line = pieces[0]
@@ -818,15 +830,19 @@ def head_of(head: bytes) -> tuple[str, str, datetime | None]:
     message_id = subject = ""
     sent: datetime | None = None
     date = b""
-    for found in _FIELD.finditer(head):
-        name = found[1].lower()
-        value = b" ".join(found[2].split()) if name != b"subject" else found[2].replace(b"\r\n", b"").strip()
+    folded = b"\n " in head or b"\n\t" in head
+    for name, value in (
+        _FIELD.findall(head)
+        if folded
+        else [line.split(b":", 1) for line in head.split(b"\n") if b":" in line]
+    ):
+        name = name.lower()
         if name == b"message-id":
-            message_id = message_id or value.decode("utf-8", "replace")
+            message_id = message_id or b" ".join(value.split()).decode("utf-8", "replace")
         elif name == b"subject":
-            subject = subject or _words(value)
-        else:
-            date = date or value
+            subject = subject or _words(value.replace(b"\r\n", b"").strip())
+        elif name == b"date":
+            date = date or b" ".join(value.split())
     if not message_id and date:
         try:
             sent = parsedate_to_datetime(date.decode("ascii", "replace"))

@@ -20,7 +20,7 @@ import hashlib
 import re
 from collections import deque
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from migrator.adapters.imap import faults
 from migrator.adapters.imap.ahead import AHEAD_FOLDERS, APART, STRAYS, Astray, Course, Leg
@@ -54,8 +54,7 @@ RESTED_S = 60.0
 
 _FAST = re.compile(
     rb'\* \d+ FETCH \(UID (\d+)(?: MODSEQ \(\d+\))? FLAGS \(([^)]*)\) INTERNALDATE "([^"]*)"'
-    rb"(?: MODSEQ \(\d+\))? BODY\[\] \{\d+\}\r\n",
-    re.IGNORECASE,
+    rb"(?: MODSEQ \(\d+\))? BODY\[\] \{\d+\}\r\n"
 )
 
 
@@ -75,13 +74,17 @@ class _Any(Collection[int]):
 _ANY = _Any()
 
 
-@dataclass(slots=True)
-class _Got:
-    """What came for one UID."""
+_Got = tuple[bytes, bytes, Content | None]
+"""What came for one UID: flags, INTERNALDATE, content (None for NIL)."""
 
-    flags: bytes
-    date: bytes
-    content: Content | None
+
+def _item(ref: ItemRef, got: _Got) -> Item:
+    flags, date, content = got
+    assert content is not None
+    marks = marks_of(flags)
+    if ref.received is None:  # asked for by its id alone
+        ref = replace(ref, received=parse_date(date))
+    return Item(ref, Format.MIME, content, marks.flags, marks.keywords, origin=ORIGIN)
 
 
 class ImapReader(Listing):
@@ -326,14 +329,19 @@ class ImapReader(Listing):
             error = ItemError(f"IMAP gives no {fmt.value}", code="format")
             return [Outcome(ref, State.FAILED, error=error) for ref in refs]
         results: dict[int, Item | Outcome] = {}
-        groups: dict[tuple[str, int], list[tuple[int, int]]] = {}
+        groups: dict[tuple[str, str], list[tuple[int, int]]] = {}
         for number, ref in enumerate(refs):
-            split = split_id(ref.id)
-            if split is None:
+            validity, _, tail = ref.id.partition("/")
+            uid, _, folder_id = tail.partition("/")
+            known = groups.get((folder_id, validity))
+            if known is not None and uid.isdecimal():
+                known.append((number, int(uid)))
+            elif (split := split_id(ref.id)) is None:
                 results[number] = Outcome(ref, State.SKIPPED, reason=SkipReason.VANISHED)
             else:
-                groups.setdefault(split[:2], []).append((number, split[2]))
-        for (folder_id, uidvalidity), members in groups.items():
+                groups[folder_id, validity] = [(number, split[2])]
+        for (folder_id, validity), members in groups.items():
+            uidvalidity = int(validity)
             try:
                 self._export_group(folder_id, uidvalidity, refs, members, results)
             except (Transient, JobError) as e:
@@ -356,7 +364,7 @@ class ImapReader(Listing):
         results: dict[int, Item | Outcome],
     ) -> None:
         """Items of one folder into `results`. Raises Transient or JobError; what came before stays in `results`."""
-        if any(refs[number].id in self._losses for number, _ in members):
+        if self._losses and any(refs[number].id in self._losses for number, _ in members):
             self._stray()
             self._one_by_one(folder_id, uidvalidity, refs, members, results)
             return
@@ -377,7 +385,14 @@ class ImapReader(Listing):
             if not self._course.sent:
                 self._ask(wire, [(uid, refs[number].size or 1) for number, uid in members])
             for number, uid in members:
-                results[number] = self._one(wire, refs[number], uid)
+                got = self._got.pop(uid, None) or self._arriving(wire, uid)
+                self._asked.pop(uid, None)
+                if got is None or got[2] is None:
+                    if self._course.sent:
+                        raise Astray
+                    results[number] = self._alone(wire, refs[number], uid)
+                else:
+                    results[number] = _item(refs[number], got)
                 done += 1
         except Astray:  # one did not come, and cannot be asked for while others are under way
             self._stray()
@@ -481,23 +496,15 @@ class ImapReader(Listing):
             self._fetches[tag] = whole
         # The tags of one call share their UIDs: only when all have ended is a missing one known to be missing.
 
-    def _one(self, wire: Wire, ref: ItemRef, uid: int) -> Item | Outcome:
-        got = self._got.pop(uid, None)
-        while got is None and any(uid in uids for uids in self._fetches.values()):
-            # Until it has come, or no command is under way any more that would bring it.
+    def _arriving(self, wire: Wire, uid: int) -> _Got | None:
+        """What was asked for, or None when no command is under way any more that would bring it."""
+        while any(uid in uids for uids in self._fetches.values()):
             while not isinstance(response := wire.next(), bytes):
                 self._take(response)
                 if uid in self._got:
-                    break
-            else:
-                self._ended(wire, response)
-            got = self._got.pop(uid, None)
-        self._asked.pop(uid, None)
-        if got is None:
-            if self._course.sent:
-                raise Astray
-            return self._alone(wire, ref, uid)
-        return self._item(ref, got)
+                    return self._got.pop(uid)
+            self._ended(wire, response)
+        return None
 
     def _alone(self, wire: Wire, ref: ItemRef, uid: int) -> Item | Outcome:
         """It did not come with the others: gone, or the server cannot deliver it."""
@@ -511,10 +518,12 @@ class ImapReader(Listing):
                     said = wire.done.pop(tag)
                     del self._fetches[tag]
                     got = self._got.pop(uid, None)
-                    if got is not None:
-                        return self._item(ref, got)
-                    if said.ok or said.code in (b"EXPUNGEISSUED", b"NONEXISTENT"):
+                    if got is not None and got[2] is not None:
+                        return _item(ref, got)
+                    if said.code in (b"EXPUNGEISSUED", b"NONEXISTENT"):
                         return Outcome(ref, State.SKIPPED, reason=SkipReason.VANISHED)
+                    if said.ok:
+                        return self._without_content(wire, ref, uid)
                     slow = faults.throttled(said)
                     if slow is not None:
                         return Outcome(ref, State.FAILED, error=slow)
@@ -532,45 +541,46 @@ class ImapReader(Listing):
                 self._take(response)
         return Outcome(ref, State.SKIPPED, reason=SkipReason.VANISHED)
 
-    def _item(self, ref: ItemRef, got: _Got) -> Item | Outcome:
-        marks = marks_of(got.flags)
-        if got.content is None:
+    def _without_content(self, wire: Wire, ref: ItemRef, uid: int) -> Outcome:
+        """The server was asked for this message alone and gave nothing, or NIL. If it still lists it, it is not gone."""
+        self._finish_fetches(wire)
+        tag = wire.begin(b"NOOP")  # some tell of what is gone only then (RFC 3501 7.4.1)
+        there = uid in self._search(wire, b"%d" % uid)
+        wire.finish(tag)
+        if not there:
             return Outcome(ref, State.SKIPPED, reason=SkipReason.VANISHED)
-        if ref.received is None:  # asked for by its id alone
-            ref = replace(ref, received=parse_date(got.date))
-        return Item(ref, Format.MIME, got.content, marks.flags, marks.keywords, origin=ORIGIN)
+        error = ItemError(
+            "the server lists this message and gives no content for it",
+            code="undeliverable",
+            remedy="Open the message at the source; where that fails too, the store is damaged there.",
+        )
+        return Outcome(ref, State.FAILED, error=error)
 
     def _take(self, pieces: Sequence[Piece]) -> None:
         """An untagged response: content, or something that nobody asked for."""
-        line = pieces[0]
-        assert isinstance(line, bytes)
-        if len(pieces) == 1 and b"BODY[]" not in line.upper():
-            return
-        quick = _FAST.match(line) if len(pieces) == 3 and pieces[2] == b")\r\n" else None
-        data: dict[bytes, Value] | None = (
-            {b"UID": quick[1], b"FLAGS": [quick[2]], b"INTERNALDATE": quick[3], b"BODY[]": pieces[1]}
-            if quick is not None
-            else fetched(pieces)
-        )
-        if data is None or b"UID" not in data or b"BODY[]" not in data:
-            return
-        uid = number_of(data[b"UID"])
+        if len(pieces) == 3 and (quick := _FAST.match(pieces[0])) is not None:  # type: ignore[arg-type]
+            uid_text, flags, date = quick.groups()
+            uid = int(uid_text)
+            value: Value = pieces[1]
+        else:
+            line = pieces[0]
+            assert isinstance(line, bytes)
+            if len(pieces) == 1 and b"BODY[]" not in line.upper():
+                return
+            data = fetched(pieces)
+            if data is None or b"UID" not in data or b"BODY[]" not in data:
+                return
+            uid, value = number_of(data[b"UID"]), data[b"BODY[]"]
+            flags = b" ".join(text_of(word) for word in data.get(b"FLAGS") or [])
+            date = text_of(data.get(b"INTERNALDATE"))
+        content: Content | None = BufferContent((value,), len(value)) if isinstance(value, bytes) else value
         if uid not in self._asked and not any(uid in uids for uids in self._fetches.values()):
-            for piece in pieces:
-                if not isinstance(piece, bytes):
-                    piece.release()
+            if content is not None:
+                content.release()
             return
-        value = data[b"BODY[]"]
-        flags = b" ".join(text_of(word) for word in data.get(b"FLAGS") or [])
-        content: Content | None = None
-        if isinstance(value, bytes):
-            content = BufferContent([value], len(value))
-        elif value is not None:
-            content = value
-        before = self._got.get(uid)
-        if before is not None and before.content is not None:
-            before.content.release()
-        self._got[uid] = _Got(flags, text_of(data.get(b"INTERNALDATE")), content)
+        if uid in self._got:
+            self._release(uid)
+        self._got[uid] = (flags, date, content)
 
     def _ended(self, wire: Wire, tag: bytes) -> None:
         if tag in self._fetches:
@@ -600,7 +610,7 @@ class ImapReader(Listing):
             self._release(uid)
 
     def _release(self, uid: int) -> None:
-        content = self._got.pop(uid).content
+        content = self._got.pop(uid)[2]
         if content is not None:
             content.release()
 

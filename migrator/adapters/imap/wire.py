@@ -168,9 +168,15 @@ class Wire:
 
         Raises Lost.
         """
-        pieces = self._pieces()
-        line = pieces[0]
-        assert isinstance(line, bytes)
+        line = self._line()
+        if (
+            line[:2] == b"* " and line[2:3].isdigit()
+        ):  # of a message, or of how many there are: no words for people
+            if line[-3:] == b"}\r\n":
+                return self._with_literals(line)
+            self._note(line)
+            return [line]
+        pieces = self._pieces(line)
         if line[:2] == b"* ":
             if line[2:6].upper() == b"BYE ":
                 self.bye = line[6:].strip()
@@ -251,17 +257,19 @@ class Wire:
             with contextlib.suppress(OSError):
                 self._sock.settimeout(self._raw.timeout)
 
-    def _pieces(self) -> list[Piece]:
-        line = self._line()
-        size = literal_size(line)
-        if size is None or line[:2] != b"* " or _talks(line):
+    def _pieces(self, line: bytes) -> list[Piece]:
+        if line[:2] != b"* " or _talks(line):
             return [line]
+        return self._with_literals(line)
+
+    def _with_literals(self, line: bytes) -> list[Piece]:
         pieces: list[Piece] = [line]
-        while size is not None:
+        while (size := literal_size(line)) is not None:
             pieces.append(self._literal(size))
             line = self._line()
             pieces.append(line)
-            size = literal_size(line)
+            if line == b")\r\n":
+                break
         return pieces
 
     def _line(self) -> bytes:
