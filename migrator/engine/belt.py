@@ -148,7 +148,7 @@ class Belt:
     def requests(self) -> int:
         """How many requests what waits would come to. Of a far target those under way are counted too: while their answers travel
         it has nothing to do, and each folder is a request of its own."""
-        if self._traits.trip_s >= FAR_S:
+        if self._traits.trip_s >= FAR_S and not self._traits.several_folders:
             works = [parcel.work for parcel in self.queue]
             return self.busy + sum(
                 one is not next_ for one, next_ in zip(works, [*works[1:], None], strict=True)
