@@ -102,17 +102,36 @@ class Uploaders:
         if smooth:
             # Book-keeping waits until the next request has left: until then a connection stands idle.
             lull.later(lambda: self._note(smooth))
-        for parcels, outcomes in rough:
+        if rough:
             lull.now()
-            folder = _folder(parcels)
-            if self._told(parcels[0].work, folder, parcels, outcomes):
-                try:
+            self._settle_rough(target, rough)
+
+    def _settle_rough(self, target: Target, answered: Sequence[tuple[list[Parcel], list[Outcome]]]) -> None:
+        """Not all of it was copied: settle what is told, then look for what is in doubt."""
+        error: BaseException | None = None
+        looking: list[Folder] = []
+        for (
+            parcels,
+            outcomes,
+        ) in answered:  # all of them, whatever befalls one: others may wait for these folders
+            try:
+                if self._told(parcels[0].work, _folder(parcels), parcels, outcomes):
+                    looking.append(_folder(parcels))
+            except BaseException as raised:  # noqa: BLE001 - raised below
+                error = error or raised
+        for folder in looking:
+            try:
+                if error is None:
                     self._unanswered.settle(target, folder)
-                finally:
-                    with self._belt.lock:
-                        self._belt.barred.discard(folder.id)
-                        self._belt.busy -= 1
-                        self._belt.filled.notify_all()
+            except BaseException as raised:  # noqa: BLE001 - raised below
+                error = raised
+            finally:
+                with self._belt.lock:
+                    self._belt.barred.discard(folder.id)
+                    self._belt.busy -= 1
+                    self._belt.filled.notify_all()
+        if error is not None:
+            raise error
 
     @staticmethod
     def _await_intent(parcels: Sequence[Parcel]) -> None:
