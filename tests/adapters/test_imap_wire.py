@@ -37,7 +37,7 @@ from migrator.adapters.imap.grammar import (
 from migrator.adapters.imap.listing import head_of, marks_of, parse_token, version_of
 from migrator.adapters.imap.names import Naming, tame, usual_role
 from migrator.adapters.imap.wire import Wire, parse_tagged
-from migrator.errors import CheckpointLost, JobError, SourceDown, Throttled, UserError
+from migrator.errors import CheckpointLost, JobError, SourceDown, Throttled, Transient, UserError
 from migrator.interfaces import Context
 from migrator.model import Checkpoint, Mailbox, Role
 from migrator.settings import Endpoint, Limits
@@ -46,6 +46,10 @@ from tests.auth.test_microsoft import Authority
 from tests.servers import imap_servers as servers
 
 Answer = Callable[[bytes, bytes], bytes]
+
+
+class Ended(Exception):
+    """The server's last words, before it hangs up."""
 
 
 class Script:
@@ -94,7 +98,13 @@ class Script:
                 sock = self._tls.wrap_socket(sock, server_side=True)
                 file = sock.makefile("rb")
                 continue
-            sock.sendall(self._answer(tag, rest))
+            try:
+                sock.sendall(self._answer(tag, rest))
+            except Ended as last:
+                sock.sendall(last.args[0])
+                file.close()
+                sock.close()
+                return
 
 
 def usual(tag: bytes, rest: bytes) -> bytes:
@@ -258,12 +268,77 @@ def test_xoauth2_sends_name_and_token(script: Callable[..., Script]) -> None:
         if not rest:  # the continuation: no tag, one word
             sent.append(base64.b64decode(tag))
             return tags[0] + b" OK done\r\n"
-        return usual(tag, rest).replace(b"STARTTLS ", b"")
+        return usual(tag, rest).replace(b"STARTTLS ", b"").replace(b" SASL-IR", b"")
 
     server = script(answer)
     mail = client(server.port, auth="xoauth2")
     mail.source(Mailbox("mail", "ada", login="ada", secret="env:PASSWORD")).probe()
     assert sent == [f"user=ada\x01auth=Bearer {servers.PASSWORD}\x01\x01".encode()]
+
+
+@pytest.mark.parametrize("method", ["plain", "xoauth2"])
+def test_with_sasl_ir_a_sign_in_is_one_trip(script: Callable[..., Script], method: str) -> None:
+    """RFC 4959: the first answer travels with the command."""
+    told = b"IMAP4rev1 SASL-IR AUTH=PLAIN AUTH=XOAUTH2"
+    server = script(
+        lambda tag, rest: usual(tag, rest).replace(b"STARTTLS ", b""),
+        greeting=b"* OK [CAPABILITY %s] hello\r\n" % told,
+    )
+    with contextlib.closing(client(server.port, auth=method)) as mail:
+        mail.source(Mailbox("mail", "ada", login="ada", secret="env:PASSWORD")).probe()
+    verb, name, words = server.lines[0].split()
+    assert (verb, name) == (b"AUTHENTICATE", method.upper().encode())
+    assert (
+        base64.b64decode(words)
+        == (
+            f"\0ada\0{servers.PASSWORD}"
+            if method == "plain"
+            else f"user=ada\x01auth=Bearer {servers.PASSWORD}\x01\x01"
+        ).encode()
+    )
+
+
+def test_an_xoauth2_refusal_is_heard_to_its_end(script: Callable[..., Script]) -> None:
+    """It comes as a challenge with JSON, and as NO once that was answered with nothing."""
+    tags: list[bytes] = []
+
+    def answer(tag: bytes, rest: bytes) -> bytes:
+        if rest.upper().startswith(b"AUTHENTICATE XOAUTH2"):
+            tags.append(tag)
+            return b"+ eyJzdGF0dXMiOiI0MDEifQ==\r\n"
+        if not tag and not rest:
+            return tags[-1] + b" NO AUTHENTICATE failed.\r\n"
+        return usual(tag, rest)
+
+    server = script(answer, greeting=b"* OK [CAPABILITY IMAP4rev1 SASL-IR AUTH=XOAUTH2] hello\r\n")
+    with pytest.raises(JobError) as caught:
+        client(server.port, auth="xoauth2").source(
+            Mailbox("mail", "ada", login="ada", secret="env:PASSWORD")
+        ).probe()
+    assert caught.value.code == "sign_in_refused"
+    assert "AUTHENTICATE failed" in caught.value.message
+    assert servers.PASSWORD not in str(caught.value)
+
+
+@pytest.mark.parametrize("method", ["login", "plain"])
+@pytest.mark.parametrize("words", [b"* BYE go away\r\n", b""], ids=["bye", "closed"])
+@pytest.mark.parametrize("sasl_ir", [b" SASL-IR", b""], ids=["at-once", "in-two"])
+def test_only_who_goes_without_a_word_is_asked_again(
+    script: Callable[..., Script], method: str, words: bytes, sasl_ir: bytes
+) -> None:
+    """A line that broke has refused nobody; a server that says goodbye to a sign-in may have, and locks accounts."""
+
+    def answer(tag: bytes, rest: bytes) -> bytes:
+        if rest.upper().startswith((b"LOGIN", b"AUTHENTICATE")):
+            raise Ended(words)
+        return usual(tag, rest)
+
+    server = script(answer, greeting=b"* OK [CAPABILITY IMAP4rev1%s AUTH=PLAIN] hello\r\n" % sasl_ir)
+    mail = client(server.port, auth=method)
+    for _ in range(2):
+        with pytest.raises(JobError if words else Transient):
+            mail.source(Mailbox("mail", "ada", login="ada", secret="env:PASSWORD")).probe()
+    assert len(server.lines) == (1 if words else 2)
 
 
 def gmail(tag: bytes, rest: bytes) -> bytes:
@@ -335,7 +410,7 @@ def test_xoauth2_with_a_token_of_microsofts_sign_in(
         if not rest:
             sent.append(base64.b64decode(tag))
             return tags[-1] + b" OK done\r\n"
-        return usual(tag, rest).replace(b"STARTTLS ", b"")
+        return usual(tag, rest).replace(b"STARTTLS ", b"").replace(b" SASL-IR", b"")
 
     server = script(answer)
     mail = client(

@@ -22,8 +22,10 @@ Settings of an endpoint of kind `imap`:
     grammar.py  lines into values           wire.py     a connection: tags, literals, pipelines
     client.py   endpoint, mailboxes         signin.py   TLS, passwords, tokens, master users
     names.py    paths, roles                faults.py   NO, BAD, BYE → errors, the only reader of them
+    dial.py     imapclient, made quicker    ahead.py    what was asked for before its turn
     listing.py  folders, pages, deltas      source.py   content out, in step with what is asked next
-    target.py   APPEND and what surrounds it            fit.py  what a server would refuse, made fit for it
+    target.py   APPEND and what surrounds it            outgoing.py  a message as APPEND sends it
+    fit.py      what a server would refuse, made fit for it
 """
 
 from __future__ import annotations

@@ -3,12 +3,15 @@
 Facts this module rests on:
 - a greeting may tell the capabilities (RFC 3501 7.1, code CAPABILITY); imaplib asks for them all the same
 - what was told before STARTTLS is void after it (RFC 3501 6.2.1): the greeting's word counts once
+- with SASL-IR the first answer travels with AUTHENTICATE (RFC 4959 3); a challenge that follows all the same tells of a refusal,
+  and an empty answer has the server go on to say NO (XOAUTH2 does so with JSON in it)
 - what a server says with the code ALERT is to be shown to a person (RFC 3501 7.1), also in the greeting and with the answer to
   the sign-in; imaplib forgets it with the next command
 """
 
 from __future__ import annotations
 
+import base64
 import imaplib
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
 else:
     _Base = object
 
+CHALLENGES = 5
 _WORDS = (b"OK", b"NO", b"BAD", b"BYE", b"PREAUTH")
 
 
@@ -49,6 +53,25 @@ class _Ears(_Base):
                 self.capabilities = tuple(words)
                 return
         super()._get_capabilities()  # type: ignore[misc]
+
+    def authenticate(self, mechanism: str, authobject: Any) -> Any:
+        if "SASL-IR" not in self.capabilities:
+            return super().authenticate(mechanism, authobject)
+        first = authobject(b"")
+        words = base64.b64encode(first.encode() if isinstance(first, str) else first) or b"="
+        tag = self._command("AUTHENTICATE", mechanism.upper(), words.decode())
+        challenges = 0
+        while not self.tagged_commands[tag]:
+            if self._get_response() is None:
+                challenges += 1
+                if challenges > CHALLENGES:
+                    raise self.abort("a sign-in that does not end")
+                self.send(b"\r\n")
+        kind, data = self._command_complete("AUTHENTICATE", tag)
+        if kind != "OK":
+            raise self.error(data[-1].decode("utf-8", "replace"))
+        self.state = "AUTH"
+        return kind, data
 
 
 class _Plain(_Ears, imap4.IMAP4WithTimeout):  # type: ignore[misc]

@@ -210,6 +210,13 @@ class Door:
             else:
                 self._login(client, account)
         except exceptions.LoginError as e:
+            # What went without a word was not refused; who says BYE may mean the password, which is not tried again then.
+            cause = e.__context__
+            if (
+                isinstance(cause, exceptions.IMAPClientAbortError)
+                and "BYE" not in client._imap.untagged_responses
+            ):
+                raise self._broken(cause, account.user) from None
             raise self._refusal(e, account) from None
         except exceptions.IMAPClientAbortError as e:
             raise self._broken(e, account.user) from None
