@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from migrator.adapters.imap.source import ImapSource
-from migrator.adapters.imap.wire import Wire
-from migrator.errors import ItemError, JobError
-from migrator.interfaces import Expected, Source
-from migrator.model import Checkpoint, Folder, Format, Item, Outcome, SkipReason, State
+from migrator.adapters.imap.wire import Lost, Tagged, Wire
+from migrator.adapters.spool import BufferContent
+from migrator.errors import InDoubt, ItemError, JobError
+from migrator.interfaces import Expected, Source, Wanted
+from migrator.model import Checkpoint, Folder, Format, Item, Kind, Outcome, SkipReason, State
 from migrator.settings import Limits
 from migrator.wrappers.retry import Patience, RetryingSource
 from tests.adapters.imap_kit import dovecot  # noqa: F401 - fixture
 from tests.adapters.test_imap_odd import Make, Parts, Setting, Swift, body, on  # noqa: F401 - fixture
 from tests.adapters.test_imap_pairs import password, run, totals  # noqa: F401 - fixture
-from tests.contracts.samples import MOMENT
+from tests.contracts.samples import MOMENT, mails
 from tests.servers import imap_servers as servers
 from tests.servers.small_imap import Gone, Line, SmallServer
 
@@ -31,12 +33,24 @@ def text(box: str, uid: int, size: int = 40) -> bytes:
 
 
 class Boxes(SmallServer):
-    """Several folders whose messages have the same UIDs."""
+    """Several folders whose messages have the same UIDs. Each connection has its own folder open."""
 
     def __init__(self, count: int = 3, names: Sequence[str] = NAMES) -> None:
         self.boxes = {name: {uid: text(name, uid) for uid in range(1, count + 1)} for name in names}
-        self.open = ""
+        self._connection = threading.local()  # each is served by a thread of its own
         super().__init__()
+
+    @property
+    def open(self) -> str:
+        return getattr(self._connection, "open", "")
+
+    @property
+    def messages(self) -> dict[int, bytes]:
+        return self.boxes.get(self.open, {})
+
+    @messages.setter
+    def messages(self, given: dict[int, bytes]) -> None:
+        """What a server with one folder holds: not this one."""
 
     def on_list(self, line: Line, parts: Parts, tag: bytes) -> bytes | None:
         if b'""' in parts[0][6:]:
@@ -54,8 +68,7 @@ class Boxes(SmallServer):
         return None
 
     def on_examine(self, line: Line, parts: Parts, tag: bytes) -> bytes | None:
-        self.open = parts[0].split(b'"')[1].decode()
-        self.messages = self.boxes[self.open]
+        self._connection.open = parts[0].split(b'"')[1].decode()
         return super().on_examine(line, parts, tag)
 
 
@@ -340,6 +353,16 @@ class Trips:
         return [trips for name, trips in self.at.items() if name.startswith(start)]
 
 
+def item_of(content: bytes, number: int) -> Item:
+    (sample,) = mails(1)
+    return Item(
+        replace(sample.ref(), id=f"s{number}"),
+        Format.MIME,
+        BufferContent([content], len(content)),
+        origin="x",
+    )
+
+
 def filled(server: servers.Server, folders: int, each: int = 6) -> str:
     user = server.new_user()
     raw = server.raw(user)
@@ -376,6 +399,59 @@ def test_a_first_run_takes_as_many_trips_for_many_folders_as_for_few(
     assert max(trips.of("probe")) == 1, trips.at
     # A SELECT leaves with its APPEND: no more than one for each folder, whoever uploads.
     assert sum(trips.of("upload")) <= folders, trips.at
+
+
+def test_several_folders_are_one_trip(
+    dovecot: servers.Server,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    client = servers.client_of(dovecot)
+    target = client.target(servers.box(dovecot.new_user()))
+    names = [f"Folder {n}" for n in range(7)]
+    target.probe()
+    target.prepare_folders([Wanted((name,), Kind.MAIL) for name in names])
+    batches = []
+    for name in names:
+        content = [text(name, uid) for uid in range(3)]
+        batches.append(
+            (target.ensure_folder((name,), Kind.MAIL), [item_of(one, n) for n, one in enumerate(content)])
+        )
+    trips = Trips(monkeypatch)
+    results = target.store_all(batches)
+    assert {outcome.state for outcomes in results for outcome in outcomes} == {State.COPIED}
+    assert max(trips.at.values()) == 1
+    assert [len(target.page(folder, None).refs) for folder, _ in batches] == [3] * 7
+    client.close()
+
+
+def test_a_flight_that_breaks_off_leaves_in_doubt_only_what_was_not_answered(
+    dovecot: servers.Server,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    client = servers.client_of(dovecot)
+    target = client.target(servers.box(dovecot.new_user()))
+    names = [f"Folder {n}" for n in range(5)]
+    target.probe()
+    target.prepare_folders([Wanted((name,), Kind.MAIL) for name in names])
+    folders = [target.ensure_folder((name,), Kind.MAIL) for name in names]
+    finish, answered = Wire.finish, list[Tagged]()
+
+    def broken(wire: Wire, *tags: bytes) -> Any:
+        said, untagged = finish(wire, *tags)
+        answered.extend(one for one in said if one.code == b"APPENDUID")
+        if len(answered) == 3:
+            raise Lost("closed")
+        return said, untagged
+
+    monkeypatch.setattr(Wire, "finish", broken)
+    batches = [(folder, [item_of(text(folder.path[0], 1), 1)]) for folder in folders]
+    results = target.store_all(batches)
+    monkeypatch.setattr(Wire, "finish", finish)
+    assert [outcome.state for (outcome,) in results[:2]] == [State.COPIED] * 2
+    assert all(isinstance(outcome.error, InDoubt) for (outcome,) in results[2:])
+    # What is in doubt is there: nothing may be sent again before somebody has looked.
+    assert [len(target.page(folder, None).refs) for folder in folders] == [1] * 5
+    client.close()
 
 
 def test_a_second_run_with_nothing_to_do_takes_one(

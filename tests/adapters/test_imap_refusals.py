@@ -12,7 +12,7 @@ import pytest
 from migrator.adapters.imap import fit
 from migrator.adapters.spool import BufferContent
 from migrator.errors import ItemError, JobError
-from migrator.interfaces import Target
+from migrator.interfaces import Target, Wanted
 from migrator.model import Checkpoint, Flag, Folder, Format, Item, Kind, Outcome, SkipReason, State
 from migrator.settings import Limits
 from migrator.wrappers.retry import Patience, RetryingSource
@@ -70,7 +70,7 @@ def inbox(target: Target) -> Folder:
 
 def states(outcomes: list[Outcome]) -> list[str]:
     return [
-        str(outcome.reason or getattr(outcome.error, "code", "") or outcome.state.value)
+        str(outcome.reason or str(getattr(outcome.error, "code", "")) or outcome.state.value)
         for outcome in outcomes
     ]
 
@@ -94,6 +94,27 @@ def test_a_message_above_the_servers_size_stands_alone(
     outcomes = target.store(inbox(target), items(mail(2_000), mail(150_000), mail(3_000)))
     assert [outcome.state for outcome in outcomes] == [State.COPIED, State.SKIPPED, State.COPIED]
     assert outcomes[1].reason is SkipReason.TOO_LARGE
+
+
+def test_a_refusal_in_one_folder_is_not_that_of_the_others(
+    narrow: servers.Server,
+    closing: contextlib.ExitStack,  # noqa: F811
+) -> None:
+    target = open_target(narrow, closing)
+    target.probe()
+    target.folders()
+    target.prepare_folders([Wanted((name,), Kind.MAIL) for name in ("A", "B", "C")])
+    folders = [target.ensure_folder((name,), Kind.MAIL) for name in ("A", "B", "C")]
+    contents = [items(mail(300), mail(400)), items(mail(300), mail(150_000)), items(mail(500))]
+    results = target.store_all(list(zip(folders, contents, strict=True)))
+    assert [states(outcomes) for outcomes in results] == [["copied"] * 2, ["copied", "too_large"], ["copied"]]
+    assert [len(target.page(folder, None).refs) for folder in folders] == [2, 1, 1]
+    # And when there is no room any more, that is told of each.
+    full = target.store_all([(folder, items(*[mail(99_000)] * 3)) for folder in folders])
+    ends = [state for outcomes in full for state in states(outcomes)]
+    assert "quota_full" in ends
+    stored = sum(state == "copied" for state in ends)
+    assert sum(len(target.page(folder, None).refs) for folder in folders) == 4 + stored
 
 
 def test_a_full_mailbox_stops_the_mailbox(narrow: servers.Server, closing: contextlib.ExitStack) -> None:  # noqa: F811

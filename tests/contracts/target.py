@@ -166,6 +166,30 @@ class TargetContract:
         self.store(target, folder, [item])
         assert len(b"".join(item.content.pieces())) == item.content.size > 0
 
+    def test_items_of_several_folders_go_each_into_its_own(
+        self, target: Target, make: Make, folder: Folder
+    ) -> None:
+        other = target.ensure_folder(("Taken over", "Below"), Kind.MAIL, folder_class="IPF.Note")
+        samples = mails(5)
+        batches = [
+            (folder, [make(sample) for sample in samples[:2]]),
+            (other, [make(sample) for sample in samples[2:4]]),
+            (folder, [make(samples[4])]),
+        ]
+        results = target.store_all(batches)
+        assert [[outcome.ref.id for outcome in outcomes] for outcomes in results] == [
+            [item.ref.id for item in items] for _, items in batches
+        ]
+        assert {outcome.state for outcomes in results for outcome in outcomes} == {State.COPIED}
+        for place in (folder, other):
+            ids = {
+                outcome.target_id
+                for (where, _), outcomes in zip(batches, results, strict=True)
+                for outcome in outcomes
+                if where is place
+            }
+            assert {ref.id for ref in target.page(place, None).refs} == ids
+
     def test_storing_twice_makes_two(self, target: Target, make: Make, folder: Folder) -> None:
         twin = Sample("twin", message_id="<twin@old.example>", received=MOMENT)
         ids = self.store(target, folder, [make(twin), make(twin)])

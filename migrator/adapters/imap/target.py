@@ -14,9 +14,10 @@ Facts this module rests on:
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 from migrator.adapters.imap import faults, fit
@@ -60,7 +61,8 @@ from migrator.model import (
     SkipReason,
     State,
 )
-from migrator.several import one_after_another
+from migrator.record import record
+from migrator.several import one_after_another, told
 
 Buffer = bytes | memoryview
 
@@ -95,13 +97,26 @@ PREPARED = 100
 """Folders made in one flight."""
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class _Part:
     """A folder that will be ensured. there: it is to be opened only."""
 
     role: Role | None = None
     there: bool = False
     filled: bool = False
+
+
+@record(frozen=False)
+class _Flight:
+    """What is sent to one folder among several. start: its next UID before."""
+
+    folder: Folder
+    outcomes: dict[int, Outcome]
+    ready: list[Outgoing]
+    opening: bytes = b""
+    append: bytes = b""
+    start: int = 0
+    said: Tagged | None = None
 
 
 class _NotSent(Lost):
@@ -133,6 +148,7 @@ class ImapTarget(ImapReader):
             accepts=(Format.MIME,),
             kinds=frozenset({Kind.MAIL}),
             store_items=self._store_items,
+            several_folders=True,
             request_octets=4 << 20,
             store_octets=self._most,
             trip_s=self._shared.trip_s,
@@ -391,25 +407,11 @@ class ImapTarget(ImapReader):
     def store(
         self, folder: Folder, items: Sequence[Item], replaces: Sequence[tuple[str, str] | None] | None = None
     ) -> list[Outcome]:
-        outcomes: dict[int, Outcome] = {}
         if not items:
             return []
         wire, there = self._writable(folder)
         self._limit(wire)
-        limits = [one for one in (self._most, self._shared.append_most.get(folder.id)) if one is not None]
-        most = min(limits, default=None)
-        preparing = self._preparing(wire, there)
-        fresh: list[Outgoing] = []
-        for number, item in enumerate(items):
-            refused = self._refused(item, most)
-            if refused is not None:
-                outcomes[number] = refused
-                continue
-            ready = preparing.prepare(number, item)
-            if most is not None and ready.size > most:
-                outcomes[number] = Outcome(item.ref, State.SKIPPED, reason=SkipReason.TOO_LARGE)
-            else:
-                fresh.append(ready)
+        outcomes, fresh = self._ready(wire, there, items)
         updates = [ready for ready in fresh if replaces is not None and replaces[ready.number] is not None]
         fresh = [ready for ready in fresh if ready not in updates] if updates else fresh
         try:
@@ -433,7 +435,83 @@ class ImapTarget(ImapReader):
         return [outcomes[number] for number in range(len(items))]
 
     def store_all(self, batches: Sequence[tuple[Folder, Sequence[Item]]]) -> list[list[Outcome]]:
-        return one_after_another(self.store, batches)
+        """All of them in one flight: SELECT and APPEND of each folder behind those of the one before."""
+        flights: list[_Flight] = []
+        with contextlib.suppress(MigratorError):  # whoever asks again is told
+            flights = self._box.reading(lambda wire: self._flights(wire, batches))
+        if not flights:
+            return one_after_another(self.store, batches)
+        lost: Lost | None = None
+        try:
+            self._fly(flights)
+        except Lost as e:  # what had been answered by then counts
+            self._box.drop()
+            lost = e
+        except BaseException:
+            self._box.drop()  # something may be under way on it
+            raise
+        return [
+            self._landed(flight, items, lost) for flight, (_, items) in zip(flights, batches, strict=True)
+        ]
+
+    def _flights(self, wire: Wire, batches: Sequence[tuple[Folder, Sequence[Item]]]) -> list[_Flight]:
+        """Nothing is sent yet. None where one flight is not for this server or these folders."""
+        if not (wire.has(b"MULTIAPPEND") and wire.has(b"UIDPLUS") and wire.has(b"LITERAL+")) or wire.utf8:
+            return []
+        permanent = self._shared.permanent
+        if wire.has(b"APPENDLIMIT") or not all(folder.id in permanent for folder, _ in batches):
+            return []
+        self._between(wire)
+        self._limit(wire)
+        flights: list[_Flight] = []
+        for folder, items in batches:
+            flight = _Flight(
+                folder, *self._ready(wire, Selected(folder.id, flags=permanent[folder.id]), items)
+            )
+            self._status.pop(folder.id, None)
+            flights.append(flight)
+        return flights
+
+    def _fly(self, flights: Sequence[_Flight]) -> None:
+        """Raises Lost."""
+        wire = self._box.wire()
+        flying = [flight for flight in flights if flight.ready]
+        for flight in flying:
+            flight.opening = wire.begin(b"SELECT ", self._box.quoted(flight.folder.id))
+            flight.append = wire.begin(*self._command(flight.folder, flight.ready))
+        wire.flush()
+        for flight in flying:
+            name = flight.folder.id
+            (opened,), untagged = wire.finish(flight.opening)
+            if opened.ok:
+                flight.start = self.selected(wire, name, opened, untagged).uidnext
+            else:  # what left with it is answered for itself
+                self._shared.permanent.pop(name, None)
+                wire.selected = None
+            (flight.said,), _ = wire.finish(flight.append)
+
+    def _landed(self, flight: _Flight, items: Sequence[Item], lost: Lost | None) -> list[Outcome]:
+        folder, outcomes, ready, said = flight.folder, flight.outcomes, flight.ready, flight.said
+        error: MigratorError | None = None
+        if not ready:
+            pass
+        elif said is None:
+            assert lost is not None
+            self._lost(lost, [ready], {}, outcomes, folder, 1)
+        elif said.ok:
+            try:
+                self._settle_appends(folder, flight.start, [ready], {0: said}, outcomes)
+            except (Transient, JobError) as e:
+                error = e
+        else:
+            stop = faults.about_item(said, self._box.who)
+            if not isinstance(stop, JobError | Throttled):
+                return told(self.store, folder, items)  # all or none: by itself it shows who it was
+            error = stop
+        if error is not None:
+            for one in ready:
+                outcomes.setdefault(one.number, _failed(one.item.ref, error))
+        return [outcomes[number] for number in range(len(items))]
 
     def _writable(self, folder: Folder) -> tuple[Wire, Selected]:
         self._status.pop(folder.id, None)
@@ -512,6 +590,27 @@ class ImapTarget(ImapReader):
             self._prepared = (key, made)
         return self._prepared[1]
 
+    def _ready(
+        self, wire: Wire, there: Selected, items: Sequence[Item]
+    ) -> tuple[dict[int, Outcome], list[Outgoing]]:
+        """(outcomes of those that this folder surely does not take, the others as they will be sent)."""
+        limits = [one for one in (self._most, self._shared.append_most.get(there.name)) if one is not None]
+        most = min(limits, default=None)
+        preparing = self._preparing(wire, there)
+        outcomes: dict[int, Outcome] = {}
+        fresh: list[Outgoing] = []
+        for number, item in enumerate(items):
+            refused = self._refused(item, most)
+            if refused is not None:
+                outcomes[number] = refused
+                continue
+            ready = preparing.prepare(number, item)
+            if most is not None and ready.size > most:
+                outcomes[number] = Outcome(item.ref, State.SKIPPED, reason=SkipReason.TOO_LARGE)
+            else:
+                fresh.append(ready)
+        return outcomes, fresh
+
     @staticmethod
     def _refused(item: Item, most: int | None) -> Outcome | None:
         ref = item.ref
@@ -576,10 +675,7 @@ class ImapTarget(ImapReader):
                         ended.update((rest, ended[number]) for rest in range(number, len(commands)))
                         break
                     continue
-                wire_parts: list[Buffer] = [b"APPEND " + name]
-                for one in batch:
-                    wire_parts += (one.announced(False), *one.pieces, one.after)
-                tags.append(wire.begin(*wire_parts))
+                tags.append(wire.begin(*self._command(folder, batch)))
             if tags:
                 wire.flush()
                 if before.opening:
@@ -602,7 +698,7 @@ class ImapTarget(ImapReader):
             if isinstance(stop, JobError | Throttled):
                 raise stop
             return ended[0]
-        self._settle_appends(wire, folder, start, commands, ended, outcomes)
+        self._settle_appends(folder, start, commands, ended, outcomes)
         return None
 
     def _see_what_was_dropped(
@@ -613,6 +709,13 @@ class ImapTarget(ImapReader):
         for one in (one for batch in commands for one in batch):
             if preparing.words(one.item).dropped:
                 one.notes = tuple(dict.fromkeys((*one.notes, "keywords_dropped")))
+
+    def _command(self, folder: Folder, batch: Sequence[Outgoing]) -> list[Buffer]:
+        """An APPEND whose literals do not wait."""
+        parts: list[Buffer] = [b"APPEND " + self._box.quoted(folder.id)]
+        for one in batch:
+            parts += (one.announced(False), *one.pieces, one.after)
+        return parts
 
     def _slowly(self, wire: Wire, name: bytes, batch: Sequence[Outgoing]) -> Tagged:
         """Without LITERAL+: each literal waits for the server's word (LITERAL-: short ones do not). Raises Lost, _NotSent."""
@@ -662,7 +765,6 @@ class ImapTarget(ImapReader):
 
     def _settle_appends(
         self,
-        wire: Wire,
         folder: Folder,
         start: int,
         commands: Sequence[Sequence[Outgoing]],
