@@ -179,11 +179,9 @@ class Belt:
         """After the last uploader: what nobody took is due again, what is in doubt stays so, and no octet is held any more."""
         left, self.queue, self.octets = list(self.queue), deque(), 0
         self.incomplete = self.incomplete or bool(left) or any(self.doubtful.values())
-        for parcel in left:
-            self.release(parcel)
+        self.release(*left)
         for parcels in self.doubtful.values():
-            for parcel in parcels:
-                self.release(parcel)  # still "sending" in the ledger: the next start looks
+            self.release(*parcels)  # still "sending" in the ledger: the next start looks
         if left:
             self.unsent(left)
 
@@ -259,10 +257,15 @@ class Belt:
         for folder_id, ids in by_folder.items():
             self._ledger.revive(self.lease, folder_id, ids)
 
-    def release(self, parcel: Parcel) -> None:
-        parcel.item.content.release()
-        self.account.release(parcel.octets)
-        parcel.octets = 0
+    def release(self, *parcels: Parcel) -> None:
+        """Give their content back, and its octets to the budget. Safe to repeat."""
+        octets = 0
+        for parcel in parcels:
+            parcel.item.content.release()
+            octets += parcel.octets
+            parcel.octets = 0
+        if octets:
+            self.account.release(octets)
 
     def claimed(self, target_folder_id: str) -> set[str]:
         """Target ids that the ledger accounts for in a target folder, whichever source folders go there."""

@@ -89,8 +89,7 @@ class Uploaders:
             answers = self._ask(target, runs)
         except BaseException:
             for parcels in runs:
-                for parcel in parcels:
-                    self._belt.release(parcel)
+                self._belt.release(*parcels)
                 with self._belt.lock:
                     self._leave(parcels[0].work, _folder(parcels), [], [])
             raise
@@ -100,7 +99,8 @@ class Uploaders:
             copied = all(outcome.state is State.COPIED for outcome in outcomes)
             (smooth if copied else rough).append((parcels, outcomes))
         if smooth:
-            # Book-keeping waits until the next request has left: until then a connection stands idle.
+            # Book-keeping waits until the next request has left: until then a connection stands idle. Content does not.
+            self._belt.release(*(parcel for parcels, _ in smooth for parcel in parcels))
             lull.later(lambda: self._note(smooth))
         if rough:
             lull.now()
@@ -159,8 +159,7 @@ class Uploaders:
         try:
             self._sort_out(work, parcels, answers, settled, doubtful)
         except BaseException:
-            for parcel in parcels:
-                self._belt.release(parcel)
+            self._belt.release(*parcels)
             settled.clear()  # whatever the ledger has not taken is "sending" there: the next start looks
             doubtful.clear()
             raise
@@ -202,13 +201,11 @@ class Uploaders:
             if parcel.item.notes and outcome.state is State.COPIED:
                 outcome = replace(outcome, notes=(*parcel.item.notes, *outcome.notes))
             outcomes.append(outcome)
-        for parcel in settled:
-            self._belt.release(parcel)
+        self._belt.release(*settled)
         if outcomes:
             self._belt.settle(work, outcomes)
         if unsent:
-            for parcel in unsent:
-                self._belt.release(parcel)
+            self._belt.release(*unsent)
             self._belt.incomplete = True
             self._belt.unsent(unsent)
             if isinstance(self._belt.error, JobError) and self._belt.error.code == FOLDER_GONE:
