@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -297,25 +297,66 @@ def test_the_checkpoint_is_the_same_however_it_was_listed(on: Make, ahead: bool)
     assert [ref.id for ref in gone if ref.gone] == ["7/2/a"]
 
 
-def test_large_folders_take_their_turn(on: Make) -> None:  # noqa: F811
-    server = Boxes(30)
+@pytest.mark.parametrize("whole", [True, False])
+@pytest.mark.parametrize("portion", [10, 4])
+def test_large_folders_come_page_by_page(on: Make, whole: bool, portion: int) -> None:  # noqa: F811
+    server = Boxes(35)
+    for uid in (3, 4, 9, 20, 21, 22, 30):  # gaps
+        server.boxes["b"].pop(uid)
+    server.boxes["c"] = {uid: text("c", uid) for uid in range(1, 4)}
     setting: Setting = on(server, page_items="10")
     source = setting.source
     source.probe()
     by_id = {one.id: one for one in folders_of(source)}
-    server.boxes["c"] = {uid: text("c", uid) for uid in range(1, 4)}
-    source.expect([Expected(by_id[name], True) for name in NAMES])
+    source.expect([Expected(by_id[name], whole) for name in NAMES])
     for name in NAMES:
-        after: Checkpoint | None = None
-        bodies: list[bytes] = []
-        while True:
-            page = source.page(by_id[name], after)
-            bodies += [body(one) for one in source.export(page.refs, Format.MIME)] if page.refs else []
-            after = page.checkpoint
-            if page.last:
-                break
+        bodies = [body(one) for one in paged(source, by_id[name], portion)]
         assert bodies == list(server.boxes[name].values())
     assert server.connections == 1
+
+
+def paged(source: Source, folder: Folder, portion: int = 100) -> Iterator[Item | Outcome]:
+    after: Checkpoint | None = None
+    while True:
+        page = source.page(folder, after)
+        for start in range(0, len(page.refs), portion):
+            yield from source.export(page.refs[start : start + portion], Format.MIME)
+        after = page.checkpoint
+        if page.last:
+            return
+
+
+def test_pages_that_are_left_for_another_folder_are_found_again(on: Make) -> None:  # noqa: F811
+    server = Boxes(35)
+    source = on(server, page_items="10").source
+    source.probe()
+    by_id = {one.id: one for one in folders_of(source)}
+    source.expect([Expected(one, True) for one in by_id.values()])
+    both = [paged(source, by_id["a"], 3), paged(source, by_id["b"], 3)]
+    found: list[list[bytes]] = [[], []]
+    for _ in range(35):
+        for one, mine in zip(both, found, strict=True):
+            mine.append(body(next(one)))
+    assert found == [list(server.boxes[name].values()) for name in "ab"]
+
+
+def test_a_connection_that_breaks_between_pages(on: Make) -> None:  # noqa: F811
+    class Twice(Boxes):
+        breaks = 2
+
+        def fetch(self, line: Line, uid: int, whole: bool) -> bytes | None:
+            if uid in (15, 27) and whole and self.breaks:
+                self.breaks -= 1
+                raise Gone
+            return super().fetch(line, uid, whole)
+
+    server = Twice(35)
+    source = patient(on(server, page_items="10").source)
+    source.probe()
+    folder = folders_of(source)[0]
+    source.expect([Expected(folder, True)])
+    assert [body(one) for one in paged(source, folder)] == list(server.boxes["a"].values())
+    assert not server.breaks
 
 
 # -------------------------------------------------------------- round trips
@@ -452,6 +493,31 @@ def test_a_flight_that_breaks_off_leaves_in_doubt_only_what_was_not_answered(
     # What is in doubt is there: nothing may be sent again before somebody has looked.
     assert [len(target.page(folder, None).refs) for folder in folders] == [1] * 5
     client.close()
+
+
+def test_pages_of_a_large_folder_share_trips(
+    dovecot: servers.Server,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Without a word of what will be read each page takes two: its listing, its bodies."""
+    user = filled(dovecot, 1, each=95)
+    mail = servers.client_of(dovecot, options={"page_items": "10"})
+
+    def trips_of(whole: bool, told: bool) -> int:
+        source = mail.source(servers.box(user))
+        source.probe()
+        (folder,) = (one for one in source.folders() if one.total)
+        with monkeypatch.context() as patch:
+            trips = Trips(patch)
+            source.expect([Expected(folder, whole)] if told else [])
+            assert [body(one) for one in paged(source, folder)] == [text("f0", uid) for uid in range(95)]
+        source.close()
+        return max(trips.of("MainThread"))
+
+    assert trips_of(whole=False, told=False) >= 20
+    assert trips_of(whole=False, told=True) <= 14
+    assert trips_of(whole=True, told=True) <= 8
+    mail.close()
 
 
 def test_a_second_run_with_nothing_to_do_takes_one(

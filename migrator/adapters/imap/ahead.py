@@ -20,6 +20,10 @@ from migrator.model import Folder, Page
 
 AHEAD_FOLDERS = 12
 """Most folders under way at once on a connection: their commands fill a few KB, which no server is blocked by."""
+AHEAD_PAGES = 2
+"""Most pages of a large folder, for the same reason: many UIDs with gaps are long to name."""
+AHEAD_NAMES = 4000
+"""Octets of such names, at most."""
 APART = 20
 """From so many messages on, listing and bodies are kept apart by an EXAMINE: else Dovecot mixes them, and bodies that come before
 the listing is read are held in memory."""
@@ -38,6 +42,7 @@ class Leg:
     folder: Folder
     expected: Expected | None = None  # None: a later page
     after: int = 0  # the UID above which
+    part: Sequence[int] = ()  # UIDs of a later page
     examine: bytes = b""  # tags
     listing: Sequence[bytes] = ()
     wanted: Sequence[bytes] = ()  # the UIDs of it
@@ -61,10 +66,13 @@ class Course:
     plan: deque[Expected] = field(default_factory=deque)
     legs: deque[Leg] = field(default_factory=deque)
     strays: int = 0
+    now: Expected | None = None  # the folder that is being read
+    rest: tuple[int, Sequence[int]] | None = None  # of it: the last UID that was asked for, and those above
 
     def begin(self, wanted: Iterable[Expected]) -> None:
         self.plan = deque(wanted)
         self.strays = 0
+        self.now = self.rest = None
 
     @property
     def sent(self) -> bool:
@@ -75,9 +83,13 @@ class Course:
         """What was asked for is lost: it is to be asked for anew."""
         self.plan.extendleft(leg.expected for leg in reversed(self.legs) if leg.expected is not None)
         self.legs.clear()
+        self.rest = None
 
     def reached(self, folder: Folder) -> None:
         """The engine reads this folder now."""
+        if self.now is not None and self.now.folder.id != folder.id:
+            self.now = None
         if any(one.folder.id == folder.id for one in self.plan):
-            while self.plan.popleft().folder.id != folder.id:
+            while (one := self.plan.popleft()).folder.id != folder.id:
                 pass
+            self.now = one

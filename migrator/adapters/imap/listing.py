@@ -171,7 +171,7 @@ class Listing:
         self._early: tuple[float, list[Tagged], list[list[Piece]]] | None = None
         self._names_only: set[str] = set()  # folders that hold folders and nothing else
         self._all_mail: set[str] = set()  # Gmail's folder of everything
-        self._courses: dict[str, tuple[int, list[int]]] = {}  # folder id → next UID expected, UIDs left
+        self._courses: dict[str, tuple[int, Sequence[int]]] = {}  # folder id → next UID expected, UIDs left
 
     # ---- folders
 
@@ -431,19 +431,32 @@ class Listing:
         left = self._left(wire, folder.id, there, last)
         if left is None:  # few enough to be asked for at once
             refs = self._fetch(wire, folder, there, [b"%d:*" % (last + 1)], last)
-            more = False
-        else:
-            part = left[: self._page_items]
-            refs = self._fetch(wire, folder, there, list(sets(part)), last) if part else []
-            more = len(left) > len(part)
-            self._courses[folder.id] = (part[-1], left[len(part) :]) if part else (last, [])
-            if part:
-                last = part[-1]
-        if more:
-            if refs:
-                last = max(last, _uid(refs[-1]))
-            return Page(tuple(before + refs), Token("p", there.uidvalidity, last, base).checkpoint(), False)
-        return self._last_page(wire, folder, there, refs, last, base, before)
+            return self._last_page(wire, folder, there, refs, last, base, before)
+        part = left[: self._page_items]
+        refs = self._fetch(wire, folder, there, list(sets(part)), last) if part else []
+        return self._part_page(wire, folder, there, refs, part, left[len(part) :], last, base, before)
+
+    def _part_page(
+        self,
+        wire: Wire,
+        folder: Folder,
+        there: Selected,
+        refs: list[ItemRef],
+        part: Sequence[int],
+        left: Sequence[int],
+        last: int,
+        base: int,
+        before: list[ItemRef],
+    ) -> Page:
+        """A page that was asked for by the UIDs of `part`; those of `left` come on later ones."""
+        if part:
+            last = part[-1]
+        self._courses[folder.id] = (last, left)
+        if not left:
+            return self._last_page(wire, folder, there, refs, last, base, before)
+        if refs:
+            last = max(last, _uid(refs[-1]))
+        return Page(tuple(before + refs), Token("p", there.uidvalidity, last, base).checkpoint(), False)
 
     def _last_page(
         self,
@@ -462,7 +475,7 @@ class Listing:
         last = max(last, there.uidnext - 1 if there.uidnext else 0, _uid(refs[-1]) if refs else 0)
         return Page((*before, *refs), self._complete(wire, there, last, base, every).checkpoint(), True)
 
-    def _left(self, wire: Wire, folder_id: str, there: Selected, last: int) -> list[int] | None:
+    def _left(self, wire: Wire, folder_id: str, there: Selected, last: int) -> Sequence[int] | None:
         known = self._courses.get(folder_id)
         if known is not None and known[0] == last and known[1]:
             return known[1]
@@ -654,6 +667,8 @@ class Listing:
         """The checkpoint at the end, with what the server will not be able to tell next time."""
         if there.modseq and wire.has(b"QRESYNC"):
             return Token("c", there.uidvalidity, last, base)
+        if every is None:
+            self._alone_with(wire)
         if there.modseq:
             if every is not None:
                 uids = [_uid(ref) for ref in every]

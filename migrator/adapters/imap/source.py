@@ -23,10 +23,27 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 
 from migrator.adapters.imap import faults
-from migrator.adapters.imap.ahead import AHEAD_FOLDERS, APART, STRAYS, Astray, Course, Leg
+from migrator.adapters.imap.ahead import (
+    AHEAD_FOLDERS,
+    AHEAD_NAMES,
+    AHEAD_PAGES,
+    APART,
+    STRAYS,
+    Astray,
+    Course,
+    Leg,
+)
 from migrator.adapters.imap.client import Handle, ImapClient, Shared
 from migrator.adapters.imap.grammar import Piece, Value, number_of, parse_date, sets, text_of
-from migrator.adapters.imap.listing import Listing, fetched, marks_of, quick_page, split_id
+from migrator.adapters.imap.listing import (
+    Listing,
+    Token,
+    fetched,
+    marks_of,
+    parse_token,
+    quick_page,
+    split_id,
+)
 from migrator.adapters.imap.wire import Lost, Selected, Tagged, Wire
 from migrator.adapters.spool import BufferContent
 from migrator.errors import ItemError, JobError, MigratorError, Transient
@@ -179,6 +196,9 @@ class ImapReader(Listing):
                 (int(ref.id.split("/", 2)[1]), ref.size or 1) for ref in page.refs if not ref.gone
             )
         self._at_end = page.last
+        course = self._course
+        if not page.last and course.now is not None and not course.legs:
+            course.rest = self._courses.get(folder.id)
         with contextlib.suppress(MigratorError):  # the page is told; what follows is asked for anew
             self._extend()
         return page
@@ -190,13 +210,15 @@ class ImapReader(Listing):
         course = self._course
         if course.legs:
             leg = course.legs[0]
-            if after is None and leg.folder.id == folder.id:
+            token = parse_token(after) if after is not None else None
+            if leg.folder.id == folder.id and leg.after == (token.last if token is not None else 0):
                 if leg.page is not None:
                     course.legs.popleft()
                     return leg.page
                 try:
-                    page = self._box.reading(lambda wire: self._take_leg(wire, leg))
+                    page = self._box.reading(lambda wire: self._take_leg(wire, leg, token))
                     course.legs.popleft()
+                    course.now = leg.expected or course.now
                     return page
                 except Astray:
                     pass
@@ -204,19 +226,23 @@ class ImapReader(Listing):
         course.reached(folder)
         return None
 
-    def _take_leg(self, wire: Wire, leg: Leg) -> Page:
+    def _take_leg(self, wire: Wire, leg: Leg, token: Token | None) -> Page:
         """Read the answers to a leg as far as its listing goes; its bodies are under way then. Raises Lost, Astray."""
         if sum(size for uid, size in self._asked.items() if uid not in self._got) > LITTLE:
             raise Astray
         self._finish_fetches(wire)
         self._forget_bodies()
+        self._next.clear()
         folder = leg.folder
         said, untagged = self._answer(wire, leg.examine)
         if not said.ok:
             raise Astray
         there = self.selected(wire, folder.id, said, untagged)
         self._fetches.update(dict.fromkeys(leg.bodies, _ANY))
-        page = self._whole_page(wire, folder, there, leg.listing)
+        if token is None:
+            page = self._whole_page(wire, folder, there, leg.listing)
+        else:
+            page = self._later_page(wire, there, leg, token)
         if leg.apart:
             self._answer(wire, leg.apart)
         sizes = {split[2]: ref.size or 1 for ref in page.refs if (split := split_id(ref.id)) is not None}
@@ -226,6 +252,15 @@ class ImapReader(Listing):
             self._fetches.update((tag, sizes) for tag in leg.bodies if tag in self._fetches)
             self._asked.update(sizes)
         return page
+
+    def _later_page(self, wire: Wire, there: Selected, leg: Leg, token: Token) -> Page:
+        folder = leg.folder
+        last, left = self._courses.get(folder.id, (0, ()))
+        if (there.uidvalidity, last, token.state) != (token.uidvalidity, token.last, "p"):
+            raise Astray
+        refs = self._refs(wire, folder, there, leg.listing, leg.wanted, last)
+        rest = left[len(leg.part) :]
+        return self._part_page(wire, folder, there, refs, leg.part, rest, last, token.modseq, [])
 
     def _answer(self, wire: Wire, tag: bytes) -> tuple[Tagged, list[list[Piece]]]:
         """How a command ended that is the next to be answered, and what was told by it. Raises Lost."""
@@ -255,26 +290,50 @@ class ImapReader(Listing):
     def _may_go_ahead(self) -> bool:
         """Whether all of the folder that is open was asked for, and more is to come."""
         course = self._course
-        if not course.plan or course.strays >= STRAYS:
+        if not (course.rest or (course.plan and (self._at_end or course.legs))) or course.strays >= STRAYS:
             return False
         if course.legs:
             return course.legs[-1].closed
-        return self._at_end and all(uid in self._asked or uid in self._got for uid, _ in self._next)
+        return all(uid in self._asked or uid in self._got for uid, _ in self._next)
 
     def _go_ahead(self, wire: Wire) -> None:
         course = self._course
         sent = False
-        while course.plan and len(course.legs) < AHEAD_FOLDERS:
-            if course.legs and not course.legs[-1].closed:
-                break
-            leg = self._leg(wire, course.plan[0])
+        while len(course.legs) < AHEAD_FOLDERS and (not course.legs or course.legs[-1].closed):
+            leg = self._next_leg(wire)
             if leg is None:
                 break
-            course.plan.popleft()
             course.legs.append(leg)
             sent = sent or bool(leg.examine)
         if sent:
             wire.flush()
+
+    def _next_leg(self, wire: Wire) -> Leg | None:
+        course = self._course
+        if course.rest is not None:
+            return self._page_leg(wire, *course.rest)
+        leg = self._leg(wire, course.plan[0]) if course.plan else None
+        if leg is not None:
+            course.plan.popleft()
+        return leg
+
+    def _page_leg(self, wire: Wire, last: int, left: Sequence[int]) -> Leg | None:
+        """Send for the next page of the folder that is being read."""
+        course = self._course
+        assert course.now is not None
+        part, rest = left[: self._page_items], left[self._page_items :]
+        wanted = list(sets(part))
+        if (
+            not part
+            or len(course.legs) >= AHEAD_PAGES
+            or sum(map(len, wanted)) > AHEAD_NAMES
+            or not (rest or wire.has(b"QRESYNC"))  # the last page has questions of its own
+        ):
+            return None
+        leg = Leg(course.now.folder, after=last, part=part, wanted=wanted)
+        self._send_leg(wire, leg, whole=course.now.whole)
+        course.rest = (part[-1], rest) if rest else None
+        return leg
 
     def _leg(self, wire: Wire, expected: Expected) -> Leg | None:
         """Send for a folder; None where its turn must come first."""
@@ -288,14 +347,16 @@ class ImapReader(Listing):
             page = quick_page(self._fresh(folder.id), None) if status.modseq else None
             return Leg(folder, expected, page=page) if page is not None else None
         leg = Leg(folder, expected, wanted=[b"1:*"])
-        name = self._box.quoted(folder.id)
-        leg.examine = wire.begin(b"EXAMINE ", name)
-        leg.listing = self._ask_refs(wire, folder, leg.wanted)
-        if expected.whole:
-            if status.messages > APART:
-                leg.apart = wire.begin(b"EXAMINE ", name)
-            leg.bodies = [wire.begin(b"UID FETCH 1:* " + BODY)]
+        self._send_leg(wire, leg, whole=expected.whole, apart=status.messages > APART)
         return leg
+
+    def _send_leg(self, wire: Wire, leg: Leg, *, whole: bool, apart: bool = True) -> None:
+        name = self._box.quoted(leg.folder.id)
+        leg.examine = wire.begin(b"EXAMINE ", name)
+        leg.listing = self._ask_refs(wire, leg.folder, leg.wanted)
+        if whole:
+            leg.apart = wire.begin(b"EXAMINE ", name) if apart else b""
+            leg.bodies = [wire.begin(b"UID FETCH " + each + b" " + BODY) for each in leg.wanted]
 
     def _stray(self) -> None:
         """Something else is wanted than what was asked for: that is given up, and the connection with it."""
