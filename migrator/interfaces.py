@@ -114,13 +114,14 @@ class Expected:
 
 @record
 class Wanted:
-    """What `ensure_folder` will be asked for. filled: and `store` afterwards."""
+    """What `ensure_folder` will be asked for. filled: and `store` afterwards; subscribed: and, where told, `subscribe`."""
 
     path: FolderPath
     kind: Kind
     folder_class: str = ""
     role: Role | None = None
     filled: bool = True
+    subscribed: bool | None = None
 
 
 @runtime_checkable

@@ -36,7 +36,7 @@ class Places:
             wanted = [(one, self._place(one)) for one in new]
             self._target.prepare_folders(
                 [
-                    Wanted(place.path, one.kind, one.folder_class, place.role, filled=one.total != 0)
+                    Wanted(place.path, one.kind, one.folder_class, place.role, one.total != 0, one.subscribed)
                     for one, place in wanted
                 ]
             )

@@ -104,6 +104,7 @@ class _Part:
     role: Role | None = None
     there: bool = False
     filled: bool = False
+    subscribed: bool | None = None  # None: as it is, or for a new one yes
 
 
 @record(frozen=False)
@@ -226,12 +227,18 @@ class ImapTarget(ImapReader):
                     if own is None:
                         parts.setdefault(naming.name(base), _Part(role=one.role))
                     path = (*base, *path)
+                if tame(path) != path:
+                    continue  # it may be refused, and some servers hang up after so many refusals
                 for depth in range(1, len(path) + 1):
                     name = naming.name(path[:depth])
                     if name not in known:
                         parts.setdefault(name, _Part())
-                if one.filled:
-                    parts.setdefault(naming.name(path), _Part(there=True)).filled = True
+                name = naming.name(path)
+                changed = one.subscribed is not None and self._shared.shown.get(name) is not one.subscribed
+                if one.filled or changed:
+                    part = parts.setdefault(name, _Part(there=True))
+                    part.filled = part.filled or one.filled
+                    part.subscribed = one.subscribed if changed or not part.there else None
             names = list(parts)
             for start in range(0, len(names), PREPARED):
                 some = {name: parts[name] for name in names[start : start + PREPARED]}
@@ -249,28 +256,33 @@ class ImapTarget(ImapReader):
         self._between(wire)
         self._early = None
         made: dict[str, list[bytes]] = {}
+        shown: dict[str, bytes] = {}
         opened: list[tuple[str, bytes]] = []
         for name, part in wanted.items():
             if not part.there:
                 made[name] = self._ask_create(wire, name, part.role)
+            if part.subscribed is not None:
+                shown[name] = self._ask_subscribe(wire, name, part.subscribed)
+            elif not part.there:
+                shown[name] = self._ask_subscribe(wire, name, True)
             if part.filled:
                 opened.append((name, wire.begin(b"SELECT ", self._box.quoted(name))))
         wire.flush()
         untagged: list[list[Piece]] = []
-        said = {}
         # What SELECT tells stands before its own end and behind everything before it.
         for name, tag in opened:
             (answer,), told = wire.finish(tag)
             if answer.ok and answer.code != b"READ-ONLY":
                 self._shared.permanent[name] = self.selected(wire, name, answer, told).flags
             untagged += told
-        for name, tags in made.items():
-            said[name], told = wire.finish(*tags)
+        _, told = wire.finish(*(tag for tags in made.values() for tag in tags))
+        untagged += told
+        for name, tag in shown.items():
+            (answer,), told = wire.finish(tag)
             untagged += told
+            if answer.ok:
+                self._shared.shown[name] = wanted[name].subscribed is not False
         status = dict(each for one in untagged if (each := parse_status(one, wire.utf8)) is not None)
-        for name, (_, subscribed, _) in said.items():
-            if subscribed.ok:
-                self._shared.shown[name] = True
         return {name: status[name] for name in made if name in status}
 
     def ensure_folder(
@@ -351,16 +363,18 @@ class ImapTarget(ImapReader):
         word = self._box.quoted(name)
         return [
             wire.begin(b"CREATE ", word, b" (USE (" + use + b"))" if use else b""),
-            wire.begin(b"SUBSCRIBE ", word),
             wire.begin(b"STATUS ", word, b" ", status_items(wire)),
         ]
+
+    def _ask_subscribe(self, wire: Wire, name: str, on: bool) -> bytes:
+        return wire.begin(b"SUBSCRIBE " if on else b"UNSUBSCRIBE ", self._box.quoted(name))
 
     def _create(self, wire: Wire, name: str, role: Role | None) -> Status | None:
         self._between(wire)
         self._early = None
-        tags = self._ask_create(wire, name, role)
+        tags = [*self._ask_create(wire, name, role), self._ask_subscribe(wire, name, True)]
         wire.flush()
-        (made, shown, told), untagged = wire.finish(*tags)
+        (made, told, shown), untagged = wire.finish(*tags)
         if shown.ok:
             self._shared.shown[name] = True
         found = next((each for each in (parse_status(one, wire.utf8) for one in untagged) if each), None)
@@ -388,10 +402,7 @@ class ImapTarget(ImapReader):
 
         def ask(wire: Wire) -> list[Tagged]:
             self._between(wire)
-            tags = [
-                wire.begin(b"SUBSCRIBE " if on else b"UNSUBSCRIBE ", self._box.quoted(name))
-                for name, on in changed.items()
-            ]
+            tags = [self._ask_subscribe(wire, name, on) for name, on in changed.items()]
             wire.flush()
             return wire.finish(*tags)[0]
 
