@@ -18,7 +18,7 @@ from migrator.interfaces import Expected, Source, Wanted
 from migrator.model import Checkpoint, Folder, Format, Item, Kind, Outcome, SkipReason, State
 from migrator.settings import Limits
 from migrator.wrappers.retry import Patience, RetryingSource
-from tests.adapters.imap_kit import dovecot  # noqa: F401 - fixture
+from tests.adapters.imap_kit import dovecot, plain_dovecot, pymap  # noqa: F401 - fixtures
 from tests.adapters.test_imap_odd import Make, Parts, Setting, Swift, body, on  # noqa: F401 - fixture
 from tests.adapters.test_imap_pairs import password, run, totals  # noqa: F401 - fixture
 from tests.contracts.samples import MOMENT, mails
@@ -440,6 +440,26 @@ def test_a_first_run_takes_as_many_trips_for_many_folders_as_for_few(
     assert max(trips.of("probe")) == 1, trips.at
     # A SELECT leaves with its APPEND: no more than one for each folder, whoever uploads.
     assert sum(trips.of("upload")) <= folders, trips.at
+
+
+@pytest.mark.parametrize("server", ["dovecot", "plain_dovecot", "pymap"])
+def test_the_mark_of_a_new_folder_is_known_without_a_question(
+    server: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there: servers.Server = request.getfixturevalue(server)
+    client = servers.client_of(there)
+    target = client.target(servers.box(there.new_user()))
+    target.prepare_folders([Wanted(("New",), Kind.MAIL)])
+    folder = target.ensure_folder(("New",), Kind.MAIL)
+    trips = Trips(monkeypatch)
+    mark = target.mark(folder)
+    assert not trips.at
+    assert target.mark(folder) == mark  # as the server tells, which is asked this time
+    assert trips.at
+    target.store(folder, [item_of(text("new", 1), 1)])
+    page = target.page(folder, mark)
+    assert ([ref.message_id for ref in page.refs], page.last) == (["<1@new>"], True)
+    client.close()
 
 
 def test_several_folders_are_one_trip(

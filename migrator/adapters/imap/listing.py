@@ -703,6 +703,10 @@ class Listing:
         status = self._fresh(folder.id)
         if status is not None and status.modseq and b"QRESYNC" in self._handle.shared.capabilities:
             return Token("c", status.uidvalidity, status.uidnext - 1, status.modseq).checkpoint()
+        if status is not None and status.uidvalidity and status.uidnext and not status.messages:
+            digest = "" if status.modseq else _digest_of({}, 0)[0]
+            token = Token("c", status.uidvalidity, status.uidnext - 1, status.modseq, digest)
+            return token.checkpoint()  # of nothing, nothing need be asked
         return self._handle.reading(lambda wire: self._mark(wire, folder))
 
     def _mark(self, wire: Wire, folder: Folder) -> Checkpoint:
