@@ -16,11 +16,12 @@
     lab/            a simulated hosted Exchange and Microsoft 365 on loopback: demo, rehearsal, tests
     interfaces.py   Source, Target and their traits        events.py    frozen records that the engine emits
     model.py        ItemRef, Item, Page, Checkpoint, …      settings.py  frozen settings    errors.py  the taxonomy
+    record.py       @record: a frozen dataclass that costs little to declare
 
 Imports run down only (tests/test_house.py checks it):
 
     cli → assembly → { engine adapters wrappers report forecast notify } → { plan ledger formats auth interfaces events } → mapi
-        → { model errors settings }
+        → { model errors settings record }
     cli → lab → { formats mapi }
 """
 
