@@ -235,7 +235,7 @@ def test_a_run_with_a_deadline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(foretell, "write_live", noted)
     try:
         assert lab("plan").exit_code == 0
-        lab.do(lambda world: setattr(world, "knobs", replace(world.knobs, latency_s=0.02)))
+        lab.do(lambda world: setattr(world, "knobs", replace(world.knobs, latency_s=0.1)))
         done = lab("run", "--json", "--deadline", "2001-01-01 00:00")
         assert done.exit_code == 0, done.output
         events = [json.loads(line) for line in done.stdout.splitlines()]
