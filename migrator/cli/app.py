@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from typing import Annotated
 
-import click
+import typer
 
 from migrator import __version__
 from migrator.cli.commands import Commands
@@ -35,26 +36,39 @@ COMMANDS = {
 """In the order in which `--help` lists them; each module has a function `command`."""
 
 
-def _version(ctx: click.Context, param: click.Parameter, wanted: bool) -> None:
-    if wanted:
-        print(f"migrator {__version__}")
-        ctx.exit()
+class _Migrator(Commands):
+    homes = COMMANDS
 
 
-app = Commands(
-    COMMANDS,
+app = typer.Typer(
     name="migrator",
+    cls=_Migrator,
     help="Move mailboxes from hosted Exchange to Microsoft 365, with a ledger of all.",
     epilog="Try it without any server: migrator demo",
     no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
-    params=[
-        click.Option(
-            ["--version"], is_flag=True, expose_value=False, is_eager=True, callback=_version,
-            help="Print the version.",
-        )
-    ],
-)  # fmt: skip
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"migrator {__version__}")
+        raise typer.Exit(0)
+
+
+@app.callback()
+def _top(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_version, is_eager=True, help="Print the version.", show_default=False
+        ),
+    ] = False,
+) -> None:
+    """Move mailboxes from hosted Exchange to Microsoft 365, with a ledger of all."""
 
 
 def run() -> None:

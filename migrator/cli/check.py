@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from migrator.cli.commands import Option
-from migrator.cli.options import Allow, Batch, Json, Only, PasswordsInCsv, Project
+from migrator.cli.options import Allow, Batch, Json, Only, Option, PasswordsInCsv, Project
 
 if TYPE_CHECKING:
     from migrator.assembly import CanaryCheck, CheckResult, JobCheck, SideCheck
@@ -21,7 +20,7 @@ UNREACHABLE = frozenset(
 
 def command(
     project: Project = Path(),
-    only: Only = [],  # noqa: B006 - nobody changes it
+    only: Only = [],  # noqa: B006 - typer reads the default, nobody changes it
     batch: Batch = [],  # noqa: B006
     no_canary: Annotated[bool, Option("--no-canary", help="Write no test item into the target.")] = False,
     allow: Allow = [],  # noqa: B006

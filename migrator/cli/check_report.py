@@ -5,15 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from migrator.cli.commands import Argument, Option
-from migrator.cli.options import Json
+import typer
+
+from migrator.cli.options import Json, Option
 
 if TYPE_CHECKING:
     from migrator.report.proof.reading import Hit, Verdict
 
 
 def command(
-    file: Annotated[Path, Argument("FILE", "proof.jsonl.gz, or the proof of one item.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="proof.jsonl.gz, or the proof of one item.")],
     key: Annotated[str, Option("--key", metavar="PUB", help="Public key, ed25519:…, or its file.")],
     limit: Annotated[int, Option("--limit", metavar="N", help="Problems shown (20, 0: all).")] = 20,
     as_json: Json = False,

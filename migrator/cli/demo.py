@@ -14,8 +14,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from migrator.cli.commands import Option
 from migrator.cli.exits import Exit
+from migrator.cli.options import Option
 from migrator.errors import RunError, UserError
 
 if TYPE_CHECKING:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-from migrator.cli.commands import Argument, Option
-from migrator.cli.inspect import Id, MessageId, Row
-from migrator.cli.options import Json, Project
+import typer
 
-One = Annotated[Path | None, Argument("A", "A file ...")]
-Two = Annotated[Path | None, Argument("B", "... and another.")]
+from migrator.cli.inspect import Id, MessageId, Row
+from migrator.cli.options import Json, Option, Project
+
+One = Annotated[Path | None, typer.Argument(metavar="A", help="A file ...", show_default=False)]
+Two = Annotated[Path | None, typer.Argument(metavar="B", help="... and another.", show_default=False)]
 
 
 def command(

@@ -6,8 +6,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from migrator.cli.commands import Option
-from migrator.cli.options import As, Form, Only, Project
+from migrator.cli.options import As, Form, Only, Option, Project
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 
 def command(
     project: Project = Path(),
-    only: Only = [],  # noqa: B006 - nobody changes it
+    only: Only = [],  # noqa: B006 - typer reads the default, nobody changes it
     code: Annotated[list[str], Option("--code", metavar="CODE", help="Only these codes.")] = [],  # noqa: B006
     limit: Annotated[
         int, Option("--limit", metavar="N", help="Items shown per code (default 10, 0: all).")

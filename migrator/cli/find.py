@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from migrator.cli.commands import Argument, Option
-from migrator.cli.options import Json, Project
+import typer
+
+from migrator.cli.options import Json, Option, Project
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def command(
-    message_id: Annotated[str, Argument("MESSAGE-ID", "With or without <>.")],
+    message_id: Annotated[str, typer.Argument(metavar="MESSAGE-ID", help="With or without <>.")],
     project: Project = Path(),
     report: Annotated[
         Path | None, Option("--in", metavar="FILE", help="Ask a signed report, not the ledger.")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from migrator.cli.commands import Argument, Option
+import typer
+
 from migrator.cli.options import (
     AllowHidden,
     As,
@@ -15,6 +16,7 @@ from migrator.cli.options import (
     NewestFirst,
     NotBefore,
     Only,
+    Option,
     Pass,
     PasswordsHidden,
     Project,
@@ -37,9 +39,9 @@ TOLD_MOST = 10
 
 
 def command(
-    plan: Annotated[Path | None, Argument("PLAN")] = None,
+    plan: Annotated[Path | None, typer.Argument(metavar="PLAN", show_default=False, hidden=True)] = None,
     project: Project = Path(),
-    only: Only = [],  # noqa: B006 - nobody changes it
+    only: Only = [],  # noqa: B006 - typer reads the default, nobody changes it
     batch: Batch = [],  # noqa: B006
     pass_: Pass = None,
     deadline: Annotated[

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import ParamSpec
 
-import click
+import typer
 
 from migrator.cli.exits import Exit, exit_of
 from migrator.errors import MigratorError, UserError
@@ -26,7 +26,7 @@ def guarded(command: Callable[P, int | None]) -> Callable[P, None]:
         try:
             code = command(*args, **kwargs) or Exit.DONE
             sys.stdout.flush()
-        except click.exceptions.Exit:
+        except typer.Exit:
             raise
         except MigratorError as error:
             code = tell(error)
@@ -39,7 +39,7 @@ def guarded(command: Callable[P, int | None]) -> Callable[P, None]:
             code = Exit.DONE
         except Exception as error:  # noqa: BLE001 - the last net: what reaches it is our own fault
             code = crashed(error)
-        raise click.exceptions.Exit(int(code))
+        raise typer.Exit(int(code))
 
     return inner
 

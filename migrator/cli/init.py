@@ -6,7 +6,8 @@ import os
 from pathlib import Path
 from typing import Annotated
 
-from migrator.cli.commands import Argument
+import typer
+
 from migrator.cli.guard import write_private
 from migrator.errors import UserError
 
@@ -14,7 +15,7 @@ FILES = {"migration.toml": "migration.toml", "mailboxes.csv": "mailboxes.csv", "
 
 
 def command(
-    folder: Annotated[Path, Argument("FOLDER", "Where to write it (made if missing).")],
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where to write it (made if missing).")],
 ) -> int:
     """Write a project folder: migration.toml, mailboxes.csv, .gitignore.
 

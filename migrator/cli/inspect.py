@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from migrator.cli.commands import Argument, Option
-from migrator.cli.options import Json, Project
+import typer
+
+from migrator.cli.options import Json, Option, Project
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 File = Annotated[
     Path | None,
-    Argument("FILE", "MSG, EML, ICS, VCF, winmail.dat, item stream."),
+    typer.Argument(metavar="FILE", help="MSG, EML, ICS, VCF, winmail.dat, item stream.", show_default=False),
 ]
 Row = Annotated[str, Option("--row", metavar="ROW", help="Instead: a row of the CSV (address, line) ...")]
 Id = Annotated[str, Option("--id", metavar="ID", help="... and its item with this source id, or ...")]

@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from migrator.cli.commands import Argument
+import typer
 
 
 def command(
-    file: Annotated[Path, Argument("FILE", "The private key's file; FILE.pub gets the public one.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="The private key's file; FILE.pub gets the public one.")
+    ],
 ) -> int:
     """Make a key pair (Ed25519) for signing reports. FILE is private to you and
     never overwritten; the public key is printed and goes into FILE.pub.

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from migrator.cli.commands import Option
-from migrator.cli.options import Json
+from migrator.cli.options import Json, Option
 
 
 def command(

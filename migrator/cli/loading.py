@@ -16,8 +16,7 @@ from migrator.plan.filters import parse_date, pattern_problem
 from migrator.plan.hours import deadline_of, hours_of, parse_duration_s, parse_rate
 from migrator.plan.manifest import Manifest, read_manifest
 from migrator.plan.planner import Plan, choose, make_plan
-from migrator.plan.project import FORCES, Project, load_project
-from migrator.plan.tables import did_you_mean
+from migrator.plan.project import FORCES, Project, did_you_mean, load_project
 from migrator.record import record
 from migrator.settings import RunSettings
 

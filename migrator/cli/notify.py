@@ -7,8 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from migrator.cli.commands import Option
-from migrator.cli.options import Project
+from migrator.cli.options import Option, Project
 
 if TYPE_CHECKING:
     from migrator.interfaces import Emit
@@ -32,8 +31,7 @@ def command(
     Example: migrator notify -p acme --preview --to team
     """
     from migrator.errors import UserError
-    from migrator.plan.project import load_project
-    from migrator.plan.tables import did_you_mean
+    from migrator.plan.project import did_you_mean, load_project
 
     loaded = load_project(project)
     known = [one.name for one in loaded.notify.receivers]

@@ -6,7 +6,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
-from migrator.cli.commands import Option
+import typer
 
 
 class PassName(StrEnum):
@@ -21,10 +21,20 @@ class Form(StrEnum):
     JSON = "json"
 
 
+def Option(
+    *names: str, help: str, metavar: str | None = None, hidden: bool = False
+) -> typer.models.OptionInfo:
+    """A typer option with the help kept to a line. hidden: a document tells of it, the help fits a screen without."""
+    found: typer.models.OptionInfo = typer.Option(
+        *names, help=help, metavar=metavar, show_default=False, hidden=hidden
+    )
+    return found
+
+
 Project = Annotated[
     Path,
-    Option("--project", "-p", metavar="DIR", help="Project folder (default: this one).",
-           envvar="MIGRATOR_PROJECT"),
+    typer.Option("--project", "-p", metavar="DIR", help="Project folder (default: this one).", show_default=False,
+                 envvar="MIGRATOR_PROJECT", show_envvar=False),
 ]  # fmt: skip
 Only = Annotated[
     list[str], Option("--only", metavar="ROW", help="Rows: address, glob, line 7 or 7-12, job id.")

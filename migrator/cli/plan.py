@@ -6,7 +6,6 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from migrator.cli.commands import Option
 from migrator.cli.options import (
     Allow,
     As,
@@ -15,6 +14,7 @@ from migrator.cli.options import (
     Folders,
     Form,
     Only,
+    Option,
     Pass,
     PasswordsInCsv,
     Project,
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 def command(
     project: Project = Path(),
-    only: Only = [],  # noqa: B006 - nobody changes it
+    only: Only = [],  # noqa: B006 - typer reads the default, nobody changes it
     batch: Batch = [],  # noqa: B006
     pass_: Pass = None,
     since: Since = None,

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from migrator.cli.commands import Option
-from migrator.cli.options import Allow, Batch, Json, Only, PasswordsInCsv, Project
+from migrator.cli.options import Allow, Batch, Json, Only, Option, PasswordsInCsv, Project
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
 
 def command(
     project: Project = Path(),
-    only: Only = [],  # noqa: B006 - nobody changes it
+    only: Only = [],  # noqa: B006 - typer reads the default, nobody changes it
     batch: Batch = [],  # noqa: B006
     limit: Annotated[int, Option("--limit", metavar="N", help="Moved items shown (20, 0: all).")] = 20,
     allow: Allow = [],  # noqa: B006

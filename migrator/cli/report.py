@@ -9,8 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from migrator.cli.commands import Option
-from migrator.cli.options import Project
+from migrator.cli.options import Option, Project
 
 if TYPE_CHECKING:
     from migrator.ledger import Ledger

@@ -6,7 +6,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from migrator.cli.commands import Argument, Option
+import typer
+
 from migrator.cli.options import (
     AllowHidden,
     Batch,
@@ -17,6 +18,7 @@ from migrator.cli.options import (
     NewestFirst,
     NotBefore,
     Only,
+    Option,
     Pass,
     PasswordsHidden,
     Project,
@@ -43,9 +45,9 @@ DUPLICATES = "duplicates.csv"
 
 
 def command(
-    plan: Annotated[Path | None, Argument("PLAN")] = None,
+    plan: Annotated[Path | None, typer.Argument(metavar="PLAN", show_default=False, hidden=True)] = None,
     project: Project = Path(),
-    only: Only = [],  # noqa: B006 - nobody changes it
+    only: Only = [],  # noqa: B006 - typer reads the default, nobody changes it
     batch: Batch = [],  # noqa: B006
     pass_: Pass = None,
     mailboxes: Annotated[int | None, Option("--mailboxes", metavar="N", help="Mailboxes at once.")] = None,

@@ -6,8 +6,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from migrator.cli.commands import Option
-from migrator.cli.options import Json, Project
+from migrator.cli.options import Json, Option, Project
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

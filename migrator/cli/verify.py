@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from migrator.cli.commands import Option
-from migrator.cli.options import Allow, As, Batch, Form, Only, PasswordsInCsv, Project
+from migrator.cli.options import Allow, As, Batch, Form, Only, Option, PasswordsInCsv, Project
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 
 def command(
     project: Project = Path(),
-    only: Only = [],  # noqa: B006 - nobody changes it
+    only: Only = [],  # noqa: B006 - typer reads the default, nobody changes it
     batch: Batch = [],  # noqa: B006
     sample: Annotated[
         int, Option("--sample", metavar="N", help="Items per mailbox compared by content (100).")

@@ -12,7 +12,7 @@ Times are those of the wall in that zone, so a window keeps its hours when the c
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date, datetime, time, timedelta, tzinfo
 
 from migrator.record import record
@@ -214,3 +214,13 @@ def parse_rate(text: str) -> float:
     step = 1024 if found[3] else 1000
     amount = float(found[1]) * step ** " kmg".index(found[2].lower() or " ")
     return float(amount / 8 if found[4].lower() == "bit" else amount)
+
+
+def checked(read: Callable[[str], object]) -> Callable[[str], str]:
+    """A reader as a check that keeps the text."""
+
+    def check(text: str) -> str:
+        read(text)
+        return text
+
+    return check

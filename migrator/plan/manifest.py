@@ -32,8 +32,7 @@ from migrator.plan.dialects import (
     is_password_column,
     normal,
 )
-from migrator.plan.project import is_reference
-from migrator.plan.tables import did_you_mean
+from migrator.plan.project import did_you_mean, is_reference
 from migrator.record import record
 
 SIZE_MOST = 64 << 20  # octets; 50,000 rows of the widest layout are 20 MB

@@ -17,8 +17,7 @@ from migrator.errors import UserError
 from migrator.model import Job, Mailbox
 from migrator.plan.dialects import OWN
 from migrator.plan.manifest import Manifest, Problem, Row
-from migrator.plan.project import ALLOWANCES, Project
-from migrator.plan.tables import did_you_mean
+from migrator.plan.project import ALLOWANCES, Project, did_you_mean
 from migrator.record import record
 from migrator.settings import Endpoint
 

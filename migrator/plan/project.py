@@ -26,35 +26,20 @@ from collections.abc import Mapping
 from dataclasses import field, fields
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any, get_args
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from migrator.errors import UserError
 from migrator.plan.filters import parse_date, pattern_problem
 from migrator.plan.folders import FolderRules, parse_path
 from migrator.plan.hours import (
+    checked,
     parse_duration_s,
     parse_moment,
     parse_quiet,
     parse_rate,
     zone_of,
-)
-from migrator.plan.tables import (
-    NEEDED,
-    ListOf,
-    Named,
-    Reading,
-    Table,
-    Values,
-    anything,
-    checked,
-    did_you_mean,
-    flag,
-    number,
-    one_of,
-    some_text,
-    text,
-    whole,
-    word,
 )
 from migrator.plan.telling import (
     PORTS,
@@ -65,6 +50,7 @@ from migrator.plan.telling import (
     ReceiverKind,
     Security,
     Show,
+    Topic,
 )
 from migrator.record import record
 from migrator.settings import Endpoint, Limits, RunSettings
@@ -160,37 +146,48 @@ def parse_project(text: str, file: Path, *, now: datetime | None = None) -> Proj
             code="project_invalid",
             remedy="mind quotes and brackets near that place",
         ) from None
-    reading = Reading(now or datetime.now(UTC))
-    said = _FILE.read(raw, "", reading)
-    problems = reading.faults if said is None else _faults(said)
-    if said is None or problems:
+    clock = now or datetime.now(UTC)
+    try:
+        model = _File.model_validate(raw, context={"now": clock})
+    except ValidationError as error:
+        problems = [_words(one, raw) for one in error.errors(include_url=False, include_input=False)]
+        raise _refused(file, problems) from None
+    problems = list(_faults(model))
+    if problems:
         raise _refused(file, problems)
     folder = file.parent
-    run = _given(said.run)
+    run = {key: value for key, value in model.run.given().items() if key != "passname"}
     return Project(
         folder=folder,
         file=file,
-        manifest=folder / said.manifest,
-        ledger=folder / said.ledger,
-        endpoints={name: _endpoint(name, one, folder) for name, one in said.endpoints.items()},
+        manifest=folder / model.manifest,
+        ledger=folder / model.ledger,
+        endpoints={name: one.endpoint(name, folder) for name, one in model.endpoints.items()},
         defaults=Defaults(
             **{
                 key: resolved_reference(value, folder) if key.endswith("_secret") else value
-                for key, value in vars(said.defaults).items()
-                if key != "given"
+                for key, value in model.defaults.model_dump().items()
             }
         ),
-        run=RunSettings(passname=getattr(said.run, "pass") or "delta", **run),
-        passes={name: _given(one) for name, one in said.passes.items()},
+        run=RunSettings(passname=model.run.passname or "delta", **run),
+        passes={name: one.given() for name, one in model.passes.items()},
         folders=FolderRules(
-            under=parse_path(said.folders.under),
-            rename={parse_path(old): parse_path(new) for old, new in said.folders.rename.items()},
+            under=parse_path(model.folders.under),
+            rename={parse_path(old): parse_path(new) for old, new in model.folders.rename.items()},
         ),
-        dialect=said.dialect,
-        allow=frozenset(said.allow),
-        customer=_customer(said.customer, str(run.get("time_zone", ""))),
-        notify=_notify(said.notify, folder),
+        dialect=model.dialect,
+        allow=frozenset(model.allow),
+        customer=model.customer.settings(str(run.get("time_zone", ""))),
+        notify=model.notify.settings(folder),
     )
+
+
+def did_you_mean(word: str, known: Any) -> str:
+    """ ", did you mean X?" when something known is near, else ""."""
+    import difflib
+
+    near = difflib.get_close_matches(word.casefold(), [str(one) for one in known], n=1, cutoff=0.6)
+    return f", did you mean {near[0]!r}?" if near else ""
 
 
 def is_reference(text: str) -> bool:
@@ -198,11 +195,13 @@ def is_reference(text: str) -> bool:
     return bool(scheme) and len(text) > len(scheme)
 
 
-# --- the file as it is read
+# --- the file as pydantic sees it
 
 
-def _octets(text: str) -> int:
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(?:([KMG])(i?)B)?\s*", text, re.IGNORECASE)
+def _octets(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(?:([KMG])(i?)B)?\s*", value, re.IGNORECASE)
     if not found:
         raise ValueError('write a number of bytes, or "16 MiB"')
     step = 1024 if found[3] else 1000
@@ -210,273 +209,306 @@ def _octets(text: str) -> int:
     return int(float(found[1]) * step**power)
 
 
-def _date(value: Any, reading: Reading) -> datetime:
+def _date(value: Any, info: Any) -> Any:
     if isinstance(value, datetime):
         return value if value.tzinfo else value.replace(tzinfo=UTC)
     if isinstance(value, date):
         return datetime(value.year, value.month, value.day, tzinfo=UTC)
     if isinstance(value, str):
-        return parse_date(value, now=reading.now)
+        return parse_date(value, now=info.context["now"])
     raise ValueError('write a date: 2024-01-31, or "90d" for 90 days ago')
 
 
-def _pattern(value: Any, reading: Reading) -> str:
-    pattern = anything(value, reading)
-    if problem := pattern_problem(pattern):
+def _pattern(value: Any) -> Any:
+    problem = pattern_problem(value) if isinstance(value, str) else ""
+    if problem:
         raise ValueError(problem)
-    return pattern
+    return value
 
 
-def _secret(value: Any, reading: Reading) -> str:
+def _secret(value: Any) -> Any:
     # The value itself must not come out in a message: it may be the password.
-    reference = anything(value, reading)
-    if reference and not is_reference(reference):
+    if isinstance(value, str) and value and not is_reference(value):
         raise ValueError(
             "a secret is never written here: put a reference, env:NAME, keyring:SERVICE/USER or file:PATH"
         )
-    return reference
+    return value
 
 
-def _moment(value: Any, reading: Reading) -> str:
+def _moment(value: Any, info: Any) -> Any:
     if isinstance(value, datetime):
         value = value.isoformat()
     if isinstance(value, str):
-        parse_moment(value, None, reading.now)
+        parse_moment(value, None, info.context["now"])
         return value
     raise ValueError('write a moment: "Mon 06:00" or "2026-11-23 06:00"')
 
 
-_OCTETS = whole(least=1, said=_octets)
-_SECONDS = number(above=0, most=86_400)
-_ZONE = checked(zone_of)
+def _by(read: Any) -> BeforeValidator:
+    return BeforeValidator(lambda value: read(value) if isinstance(value, str) else value)
 
-_LIMITS = Table(
-    {
-        "concurrent": (whole(least=1, most=64), 4),
-        "requests": (whole(least=0), 10_000),
-        "requests_window_s": (_SECONDS, 600.0),
-        "upload_octets": (whole(least=0, said=_octets), 150 << 20),
-        "upload_window_s": (_SECONDS, 300.0),
-        "endpoint_concurrent": (whole(least=0), 0),
-        "tries": (whole(least=1, most=100), 6),
-        "give_up_s": (_SECONDS, 900.0),
-        "timeout_s": (_SECONDS, 120.0),
-    }
-)
+
+def _one_line(value: Any) -> Any:
+    if isinstance(value, str) and any(ord(char) < 32 or ord(char) == 127 for char in value):
+        raise ValueError("holds a control character")
+    return value
+
+
+Text = Annotated[str, BeforeValidator(_one_line)]
+Octets = Annotated[int, BeforeValidator(_octets), Field(gt=0)]
+When = Annotated[datetime, BeforeValidator(_date)]
+Pattern = Annotated[str, BeforeValidator(_pattern)]
+Secret = Annotated[str, BeforeValidator(_secret), Field(repr=False)]
+Moment = Annotated[str, BeforeValidator(_moment)]
+QuietHours = Annotated[str, _by(checked(parse_quiet))]
+Zone = Annotated[str, _by(checked(zone_of))]
+Duration = Annotated[float, _by(parse_duration_s), Field(ge=0)]
+OctetRate = Annotated[float, _by(parse_rate), Field(gt=0)]
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+Force = Literal["empty_source", "identity_changed", "no_canary", "mass_delete"]
+Allowance = Literal["duplicate-target", "duplicate-source", "same-mailbox", "archive-to-primary"]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, defer_build=True)
+
+
+class _Limits(_Table):
+    concurrent: int = Field(default=4, ge=1, le=64)
+    requests: int = Field(default=10_000, ge=0)
+    requests_window_s: Seconds = 600.0
+    upload_octets: Annotated[int, BeforeValidator(_octets), Field(ge=0)] = 150 << 20
+    upload_window_s: Seconds = 300.0
+    endpoint_concurrent: int = Field(default=0, ge=0)
+    tries: int = Field(default=6, ge=1, le=100)
+    give_up_s: Seconds = 900.0
+    timeout_s: Seconds = 120.0
+
+
 # The defaults are Microsoft's numbers; an IMAP server has none that are known, it says when it has enough.
 _LIMITS_OF: dict[str, dict[str, Any]] = {"imap": {"concurrent": 8, "requests": 0, "upload_octets": 0}}
 
-_ENDPOINT = Table(
-    {
-        "kind": (word(r"[a-z][a-z0-9_-]*"), NEEDED),
-        "url": (text, ""),
-        "auth": (text, ""),
-        "access": (one_of(("impersonation", "delegate", "owner")), "impersonation"),
-        "username": (text, ""),
-        "secret": (_secret, ""),
-        "tenant": (text, ""),
-        "client_id": (text, ""),
-        "certificate": (_secret, ""),
-        "authority": (text, ""),
-        "ca_file": (text, ""),
-        "version": (text, "Exchange2010_SP2"),
-        "import_hosts": (ListOf(text), ()),
-    },
-    below={"limits": _LIMITS, "options": Named(text)},
-)
+
+class _Endpoint(_Table):
+    kind: Annotated[Text, Field(pattern=r"^[a-z][a-z0-9_-]*$")]
+    url: Text = ""
+    auth: Text = ""
+    access: Literal["impersonation", "delegate", "owner"] = "impersonation"
+    username: Text = ""
+    secret: Secret = ""
+    tenant: Text = ""
+    client_id: Text = ""
+    certificate: Secret = ""
+    authority: Text = ""
+    ca_file: Text = ""
+    version: Text = "Exchange2010_SP2"
+    import_hosts: list[Text] = Field(default_factory=list)
+    limits: _Limits = Field(default_factory=_Limits)
+    options: dict[str, Text] = Field(default_factory=dict)
+
+    def _limits_given(self) -> dict[str, Any]:
+        return {name: getattr(self.limits, name) for name in self.limits.model_fields_set}
+
+    def endpoint(self, name: str, folder: Path) -> Endpoint:
+        return Endpoint(
+            name=name,
+            kind=self.kind,
+            url=self.url,
+            auth=self.auth,
+            access=self.access,
+            username=self.username,
+            secret=resolved_reference(self.secret, folder),
+            tenant=self.tenant,
+            client_id=self.client_id,
+            certificate=resolved_reference(self.certificate, folder),
+            authority=self.authority,
+            ca_file=str(folder / self.ca_file) if self.ca_file else "",
+            version=self.version,
+            import_hosts=tuple(self.import_hosts),
+            limits=Limits(**{**_LIMITS_OF.get(self.kind, {}), **self._limits_given()}),
+            options=dict(self.options),
+        )
 
 
-def _endpoint(name: str, said: Values, folder: Path) -> Endpoint:
-    limits = {key: getattr(said.limits, key) for key in said.limits.given}
-    return Endpoint(
-        name=name,
-        kind=said.kind,
-        url=said.url,
-        auth=said.auth,
-        access=said.access,
-        username=said.username,
-        secret=resolved_reference(said.secret, folder),
-        tenant=said.tenant,
-        client_id=said.client_id,
-        certificate=resolved_reference(said.certificate, folder),
-        authority=said.authority,
-        ca_file=str(folder / said.ca_file) if said.ca_file else "",
-        version=said.version,
-        import_hosts=tuple(said.import_hosts),
-        limits=Limits(**{**_LIMITS_OF.get(said.kind, {}), **limits}),
-        options=dict(said.options),
+class _Defaults(_Table):
+    source: Text = ""
+    target: Text = ""
+    source_login: Text = ""
+    target_login: Text = ""
+    source_secret: Secret = ""
+    target_secret: Secret = ""
+    source_domain: Text = ""
+    target_domain: Text = ""
+    batch: Text = ""
+
+
+_OTHER_NAMES = {"wait_for_source": "wait_for_source_s", "max_rate": "max_rate_octets_s"}
+
+
+class _Run(_Table):
+    mailboxes: int | None = Field(default=None, ge=1, le=512)
+    uploaders: int | None = Field(default=None, ge=1, le=32)
+    inflight_octets: Octets | None = None
+    batch_items: int | None = Field(default=None, ge=1, le=1000)
+    batch_octets: Octets | None = None
+    since: When | None = None
+    until: When | None = None
+    folders: list[Pattern] | None = None
+    exclude_folders: list[Pattern] | None = None
+    retry_failed: bool | None = None
+    propagate_deletes: bool | None = None
+    dedupe: bool | None = None
+    force: list[Force] | None = None
+    find_present: bool | None = None
+    max_item_octets: Octets | None = None
+    newest_first: bool | None = None
+    wait_for_source: Duration | None = None
+    max_rate: OctetRate | None = None
+    not_before: Moment | None = None
+    stop_at: Moment | None = None
+    quiet_hours: list[QuietHours] | None = None
+    time_zone: Zone | None = None
+    deadline: Moment | None = None
+
+    def given(self) -> dict[str, Any]:
+        """What the file says, under the names of RunSettings."""
+        found: dict[str, Any] = {}
+        for key in self.model_fields_set:
+            value = getattr(self, key)
+            if value is None:
+                continue
+            if key == "folders":
+                found["include_folders"] = tuple(value)
+            elif key == "exclude_folders":
+                found["exclude_folders"] = tuple(value)
+            elif key == "force":
+                found["force"] = frozenset(value)
+            elif key in _OTHER_NAMES:
+                found[_OTHER_NAMES[key]] = value
+            elif key == "quiet_hours":
+                found[key] = tuple(value)
+            elif key != "passname":
+                found[key] = value
+        return found
+
+
+class _RunTable(_Run):
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, populate_by_name=False, defer_build=True
     )
 
-
-_DEFAULTS = Table(
-    {one.name: (_secret if one.name.endswith("_secret") else text, "") for one in fields(Defaults)}
-)
-
-_RUN_FIELDS = {
-    key: (kind, None)
-    for key, kind in {
-        "mailboxes": whole(least=1, most=512),
-        "uploaders": whole(least=1, most=32),
-        "inflight_octets": _OCTETS,
-        "batch_items": whole(least=1, most=1000),
-        "batch_octets": _OCTETS,
-        "since": _date,
-        "until": _date,
-        "folders": ListOf(_pattern),
-        "exclude_folders": ListOf(_pattern),
-        "retry_failed": flag,
-        "propagate_deletes": flag,
-        "dedupe": flag,
-        "force": ListOf(one_of(FORCES)),
-        "find_present": flag,
-        "max_item_octets": _OCTETS,
-        "newest_first": flag,
-        "wait_for_source": number(said=parse_duration_s),
-        "max_rate": number(above=0, said=parse_rate),
-        "not_before": _moment,
-        "stop_at": _moment,
-        "quiet_hours": ListOf(checked(parse_quiet)),
-        "time_zone": _ZONE,
-        "deadline": _moment,
-    }.items()
-}
-_RUN = Table({"pass": (one_of(PASSES), None), **_RUN_FIELDS})
-_PASS = Table(_RUN_FIELDS)
-_OTHER_NAMES = {
-    "folders": "include_folders",
-    "exclude_folders": "exclude_folders",
-    "wait_for_source": "wait_for_source_s",
-    "max_rate": "max_rate_octets_s",
-}
+    passname: Literal["prestage", "delta", "cutover"] | None = Field(default=None, alias="pass")
 
 
-def _given(said: Values) -> dict[str, Any]:
-    """What [run] or a pass says, under the names of RunSettings."""
-    found: dict[str, Any] = {}
-    for key in said.given - {"pass"}:
-        value = getattr(said, key)
-        if key == "force":
-            value = frozenset(value)
-        found[_OTHER_NAMES.get(key, key)] = tuple(value) if isinstance(value, list) else value
-    return found
+class _Folders(_Table):
+    under: Text = ""
+    rename: dict[str, Text] = Field(default_factory=dict)
 
 
-_FOLDERS = Table({"under": (text, "")}, below={"rename": Named(text)})
+class _Customer(_Table):
+    title: Text = ""
+    language: Annotated[Text, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$")] = "en"
+    show: Show = "masked"
+    name_column: Text = "DisplayName"
+    contact: Text = ""
+    switch: Text = ""
+    time_zone: Zone = ""
+    every: Annotated[float, _by(parse_duration_s), Field(ge=5, le=86_400)] = 60.0
 
-_CUSTOMER = Table(
-    {
-        "title": (text, ""),
-        "language": (word(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}"), "en"),
-        "show": (one_of(get_args(Show)), "masked"),
-        "name_column": (text, "DisplayName"),
-        "contact": (text, ""),
-        "switch": (text, ""),
-        "time_zone": (_ZONE, ""),
-        "every": (number(least=5, most=86_400, said=parse_duration_s), 60.0),
-    }
-)
-
-
-def _customer(said: Values, time_zone: str) -> CustomerSettings:
-    return CustomerSettings(
-        said.title, said.language, said.show, said.name_column, said.contact, said.switch,
-        said.time_zone or time_zone, said.every,
-    )  # fmt: skip
+    def settings(self, time_zone: str) -> CustomerSettings:
+        return CustomerSettings(
+            self.title, self.language, self.show, self.name_column, self.contact, self.switch,
+            self.time_zone or time_zone, self.every,
+        )  # fmt: skip
 
 
-_TOPICS = ListOf(one_of(TOPICS))
-_MAIL_ONLY = {"server", "port", "security", "username", "secret", "sender", "to"}
-_RECEIVER = Table(
-    {
-        "kind": (one_of(get_args(ReceiverKind)), NEEDED),
-        "on": (_TOPICS, None),
-        "url": (_secret, ""),
-        "token": (_secret, ""),
-        "ca_file": (text, ""),
-        "server": (text, ""),
-        "port": (whole(least=0, most=65_535), 0),
-        "security": (one_of(get_args(Security)), "starttls"),
-        "username": (text, ""),
-        "secret": (_secret, ""),
-        "sender": (text, ""),
-        "to": (ListOf(text), ()),
-    }
-)
-_NOTIFY = Table(
-    {
-        "on": (_TOPICS, TOPICS),
-        "bundle": (number(most=86_400, said=parse_duration_s), 600.0),
-        "show": (one_of(get_args(Show)), "address"),
-        "name_column": (text, "DisplayName"),
-    },
-    below={"to": Named(_RECEIVER)},
-)
+class _Receiver(_Table):
+    kind: ReceiverKind
+    on: list[Topic] | None = None
+    url: Secret = ""
+    token: Secret = ""
+    ca_file: Text = ""
+    server: Text = ""
+    port: int = Field(default=0, ge=0, le=65_535)
+    security: Security = "starttls"
+    username: Text = ""
+    secret: Secret = ""
+    sender: Text = ""
+    to: list[Text] = Field(default_factory=list)
 
-
-def _receiver_faults(said: Values) -> list[str]:
-    if said.kind != "email":
-        wanted = [] if said.url else ["url: is missing (a reference: the address of a webhook is a secret)"]
-        return wanted + [f"{name}: belongs to kind = 'email'" for name in _MAIL_ONLY & said.given]
-    found = [f"{name}: is missing" for name in ("server", "sender", "to") if not getattr(said, name)]
-    found += [
-        f"{name}: {one!r} is no address"
-        for name, addresses in (("sender", [said.sender]), ("to", said.to))
-        for one in addresses
-        if one and not re.fullmatch(r"[!#-'*+\-/-9=?A-Z^-~.]+@[A-Za-z0-9.-]+", one)
-    ]
-    if said.security == "none" and (said.username or said.secret):
-        found.append("security: no password is sent without TLS; use starttls or tls")
-    if bool(said.username) != bool(said.secret):
-        found.append("username and secret go together")
-    return found + [f"{name}: belongs to webhooks" for name in {"url", "token"} & said.given]
-
-
-def _notify(said: Values, folder: Path) -> NotifySettings:
-    return NotifySettings(
-        receivers=tuple(
-            Receiver(
-                name=name,
-                kind=one.kind,
-                on=frozenset(said.on if one.on is None else one.on),
-                url=resolved_reference(one.url, folder),
-                token=resolved_reference(one.token, folder),
-                ca_file=str(folder / one.ca_file) if one.ca_file else "",
-                server=one.server,
-                port=one.port or PORTS[one.security],
-                security=one.security,
-                username=one.username,
-                secret=resolved_reference(one.secret, folder),
-                sender=one.sender,
-                to=tuple(one.to),
+    def faults(self) -> list[str]:
+        if self.kind != "email":
+            wanted = (
+                [] if self.url else ["url: is missing (a reference: the address of a webhook is a secret)"]
             )
-            for name, one in said.to.items()
-        ),
-        bundle_s=said.bundle,
-        show=said.show,
-        name_column=said.name_column,
-    )
+            return wanted + [
+                f"{name}: belongs to kind = 'email'" for name in _MAIL_ONLY & self.model_fields_set
+            ]
+        found = [f"{name}: is missing" for name in ("server", "sender", "to") if not getattr(self, name)]
+        found += [
+            f"{name}: {one!r} is no address"
+            for name, addresses in (("sender", [self.sender]), ("to", self.to))
+            for one in addresses
+            if one and not re.fullmatch(r"[!#-'*+\-/-9=?A-Z^-~.]+@[A-Za-z0-9.-]+", one)
+        ]
+        if self.security == "none" and (self.username or self.secret):
+            found.append("security: no password is sent without TLS; use starttls or tls")
+        if bool(self.username) != bool(self.secret):
+            found.append("username and secret go together")
+        return found + [f"{name}: belongs to webhooks" for name in {"url", "token"} & self.model_fields_set]
 
 
-_FILE = Table(
-    {
-        "manifest": (some_text, "mailboxes.csv"),
-        "ledger": (some_text, "ledger.sqlite"),
-        "dialect": (text, "auto"),
-        "allow": (ListOf(one_of(ALLOWANCES)), ()),
-    },
-    below={
-        "endpoints": Named(_ENDPOINT, least="at least one [endpoints.NAME] table is needed"),
-        "defaults": _DEFAULTS,
-        "run": _RUN,
-        "passes": Named(_PASS, PASSES),
-        "folders": _FOLDERS,
-        "customer": _CUSTOMER,
-        "notify": _NOTIFY,
-    },
-)
+_MAIL_ONLY = {"server", "port", "security", "username", "secret", "sender", "to"}
 
 
-def _faults(model: Values) -> list[str]:
+class _Notify(_Table):
+    on: list[Topic] = Field(default_factory=lambda: list(TOPICS))
+    bundle: Annotated[float, _by(parse_duration_s), Field(ge=0, le=86_400)] = 600.0
+    show: Show = "address"
+    name_column: Text = "DisplayName"
+    to: dict[str, _Receiver] = Field(default_factory=dict)
+
+    def settings(self, folder: Path) -> NotifySettings:
+        return NotifySettings(
+            receivers=tuple(
+                Receiver(
+                    name=name,
+                    kind=one.kind,
+                    on=frozenset(self.on if one.on is None else one.on),
+                    url=resolved_reference(one.url, folder),
+                    token=resolved_reference(one.token, folder),
+                    ca_file=str(folder / one.ca_file) if one.ca_file else "",
+                    server=one.server,
+                    port=one.port or PORTS[one.security],
+                    security=one.security,
+                    username=one.username,
+                    secret=resolved_reference(one.secret, folder),
+                    sender=one.sender,
+                    to=tuple(one.to),
+                )
+                for name, one in self.to.items()
+            ),
+            bundle_s=self.bundle,
+            show=self.show,
+            name_column=self.name_column,
+        )
+
+
+class _File(_Table):
+    manifest: Annotated[Text, Field(min_length=1)] = "mailboxes.csv"
+    ledger: Annotated[Text, Field(min_length=1)] = "ledger.sqlite"
+    dialect: Text = "auto"
+    allow: list[Allowance] = Field(default_factory=list)
+    endpoints: dict[str, _Endpoint] = Field(min_length=1)
+    defaults: _Defaults = Field(default_factory=_Defaults)
+    run: _RunTable = Field(default_factory=_RunTable)
+    passes: dict[Literal["prestage", "delta", "cutover"], _Run] = Field(default_factory=dict)
+    folders: _Folders = Field(default_factory=_Folders)
+    customer: _Customer = Field(default_factory=_Customer)
+    notify: _Notify = Field(default_factory=_Notify)
+
+
+def _faults(model: _File) -> list[str]:
     """Faults that lie between fields."""
     found = []
     for side in ("source", "target"):
@@ -500,7 +532,7 @@ def _faults(model: Values) -> list[str]:
     for name, receiver in model.notify.to.items():
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", name):
             found.append(f"notify.to.{name}: a name of letters, digits, - and _ is wanted")
-        found += [f"notify.to.{name}.{fault}" for fault in _receiver_faults(receiver)]
+        found += [f"notify.to.{name}.{fault}" for fault in receiver.faults()]
     for where, table in [("run", model.run), *((f"passes.{key}", one) for key, one in model.passes.items())]:
         if table.since and table.until and table.since >= table.until:
             found.append(f"{where}: since is not before until, so nothing would be copied")
@@ -518,6 +550,65 @@ def _refused(file: Path, problems: list[str]) -> UserError:
         code="project_invalid",
         remedy=f"mend {file} and run the command again; nothing was sent",
     )
+
+
+def _words(fault: Any, raw: Mapping[str, Any]) -> str:
+    """One line a fault: key path, what is wrong, what is near. Never the value: it may be a secret."""
+    where = ".".join(str(part) for part in fault["loc"] if part != "[key]")
+    kind = fault["type"]
+    if kind == "extra_forbidden":
+        known = _keys_at(tuple(fault["loc"][:-1]))
+        return f"{where}: there is no such key{did_you_mean(str(fault['loc'][-1]), known)}" + (
+            f" ({', '.join(known)})" if known else ""
+        )
+    if kind in ("missing", "too_short") and fault["loc"] == ("endpoints",):
+        return "endpoints: at least one [endpoints.NAME] table is needed"
+    if kind == "value_error":
+        return f"{where}: {fault['ctx']['error']}"
+    if kind == "literal_error":
+        word = _at(raw, fault["loc"])
+        options = fault["ctx"]["expected"].replace("'", "").replace(" or ", ", ").split(", ")
+        near = did_you_mean(word, options) if isinstance(word, str) else ""
+        return f"{where}: one of {', '.join(options)} is wanted{near}"
+    plain = {
+        "missing": "is missing",
+        "too_short": "is empty",
+        "string_type": "text in quotes is wanted",
+        "int_type": "a whole number is wanted",
+        "float_type": "a number is wanted",
+        "bool_type": "true or false is wanted",
+        "list_type": 'a list such as ["a", "b"] is wanted',
+        "dict_type": "a table is wanted",
+        "model_type": "a table is wanted",
+        "string_pattern_mismatch": "a word of small letters, digits, - and _ is wanted",
+    }
+    message = str(fault["msg"])
+    return f"{where}: {plain.get(kind, message[:1].lower() + message[1:])}"
+
+
+def _at(raw: Any, loc: tuple[Any, ...]) -> Any:
+    for part in loc:
+        try:
+            raw = raw[part]
+        except (KeyError, IndexError, TypeError):
+            return part if part != "[key]" else None
+    return raw
+
+
+def _keys_at(loc: tuple[Any, ...]) -> list[str]:
+    """The keys that the table at this place may hold."""
+    model: Any = _File
+    for part in loc:
+        if isinstance(model, type) and issubclass(model, BaseModel):
+            model = next(
+                (f.annotation for key, f in model.model_fields.items() if (f.alias or key) == part), None
+            )
+        else:  # dict[str, Table]
+            arguments = get_args(model)
+            model = arguments[1] if len(arguments) == 2 else None
+    if isinstance(model, type) and issubclass(model, BaseModel):
+        return sorted(f.alias or key for key, f in model.model_fields.items())
+    return []
 
 
 def resolved_reference(value: str, folder: Path) -> str:

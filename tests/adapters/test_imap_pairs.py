@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
+from typer.testing import CliRunner
 
 from migrator.adapters.imap.target import ImapTarget
 from migrator.cli.app import app

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from click.testing import CliRunner, Result
+from typer.testing import CliRunner, Result
 
 from migrator.cli.app import app
 from migrator.cli.demo import write_demo_project

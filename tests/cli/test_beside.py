@@ -101,7 +101,7 @@ def project(tmp_path: Path) -> Project:
 
 
 def call(project: Project, *args: str) -> tuple[int, str]:
-    from click.testing import CliRunner
+    from typer.testing import CliRunner
 
     from migrator.cli.app import app
 

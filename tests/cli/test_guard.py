@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import click
 import pytest
-from click.testing import CliRunner
+import typer
+from typer.testing import CliRunner
 
 from migrator.auth import redact
 from migrator.cli.exits import MEANINGS, Exit, exit_of
@@ -25,10 +25,14 @@ from migrator.errors import (
 
 
 def ends(error: BaseException) -> tuple[int, str]:
+    app = typer.Typer()
+
+    @app.command()
+    @guarded
     def command() -> int:
         raise error
 
-    done = CliRunner().invoke(click.Command("one", callback=guarded(command)), [])
+    done = CliRunner().invoke(app, [])
     return done.exit_code, done.output
 
 

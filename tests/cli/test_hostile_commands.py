@@ -17,8 +17,8 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
-from click.testing import CliRunner
 from rich.console import Console
+from typer.testing import CliRunner
 
 from migrator.assembly import CanaryCheck, CheckResult, JobCheck, SideCheck
 from migrator.cli import check, forecast, guard, plan, rebuild, run_command, status, undo, verify

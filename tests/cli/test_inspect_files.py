@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pybase64
 import pytest
-from click.testing import CliRunner, Result
+from typer.testing import CliRunner, Result
 
 from migrator.cli.app import app
 from migrator.errors import ItemError

@@ -204,7 +204,7 @@ def test_without_a_manifest_the_plan_is_enough(play: Rehearsal) -> None:
 def test_the_project_is_found_beside_the_plan(
     play: Rehearsal, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from click.testing import CliRunner
+    from typer.testing import CliRunner
 
     from migrator.cli.app import app
 
