@@ -273,6 +273,11 @@ class _Table(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, defer_build=True)
 
 
+def _below() -> Any:
+    """A table that may be missing: it is read as an empty one, so that only the whole file's validator needs to be built."""
+    return Field(default={}, validate_default=True)
+
+
 class _Limits(_Table):
     concurrent: int = Field(default=4, ge=1, le=64)
     requests: int = Field(default=10_000, ge=0)
@@ -302,9 +307,9 @@ class _Endpoint(_Table):
     authority: Text = ""
     ca_file: Text = ""
     version: Text = "Exchange2010_SP2"
-    import_hosts: list[Text] = Field(default_factory=list)
-    limits: _Limits = Field(default_factory=_Limits)
-    options: dict[str, Text] = Field(default_factory=dict)
+    import_hosts: list[Text] = []
+    limits: _Limits = _below()
+    options: dict[str, Text] = {}
 
     def _limits_given(self) -> dict[str, Any]:
         return {name: getattr(self.limits, name) for name in self.limits.model_fields_set}
@@ -402,7 +407,7 @@ class _RunTable(_Run):
 
 class _Folders(_Table):
     under: Text = ""
-    rename: dict[str, Text] = Field(default_factory=dict)
+    rename: dict[str, Text] = {}
 
 
 class _Customer(_Table):
@@ -434,7 +439,7 @@ class _Receiver(_Table):
     username: Text = ""
     secret: Secret = ""
     sender: Text = ""
-    to: list[Text] = Field(default_factory=list)
+    to: list[Text] = []
 
     def faults(self) -> list[str]:
         if self.kind != "email":
@@ -462,11 +467,11 @@ _MAIL_ONLY = {"server", "port", "security", "username", "secret", "sender", "to"
 
 
 class _Notify(_Table):
-    on: list[Topic] = Field(default_factory=lambda: list(TOPICS))
+    on: list[Topic] = list(TOPICS)
     bundle: Annotated[float, _by(parse_duration_s), Field(ge=0, le=86_400)] = 600.0
     show: Show = "address"
     name_column: Text = "DisplayName"
-    to: dict[str, _Receiver] = Field(default_factory=dict)
+    to: dict[str, _Receiver] = {}
 
     def settings(self, folder: Path) -> NotifySettings:
         return NotifySettings(
@@ -498,14 +503,14 @@ class _File(_Table):
     manifest: Annotated[Text, Field(min_length=1)] = "mailboxes.csv"
     ledger: Annotated[Text, Field(min_length=1)] = "ledger.sqlite"
     dialect: Text = "auto"
-    allow: list[Allowance] = Field(default_factory=list)
+    allow: list[Allowance] = []
     endpoints: dict[str, _Endpoint] = Field(min_length=1)
-    defaults: _Defaults = Field(default_factory=_Defaults)
-    run: _RunTable = Field(default_factory=_RunTable)
-    passes: dict[Literal["prestage", "delta", "cutover"], _Run] = Field(default_factory=dict)
-    folders: _Folders = Field(default_factory=_Folders)
-    customer: _Customer = Field(default_factory=_Customer)
-    notify: _Notify = Field(default_factory=_Notify)
+    defaults: _Defaults = _below()
+    run: _RunTable = _below()
+    passes: dict[Literal["prestage", "delta", "cutover"], _Run] = {}
+    folders: _Folders = _below()
+    customer: _Customer = _below()
+    notify: _Notify = _below()
 
 
 def _faults(model: _File) -> list[str]:

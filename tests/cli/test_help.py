@@ -119,3 +119,25 @@ def test_a_wrong_command_line_is_exit_2_without_traceback(args: tuple[str, ...])
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
     assert done.stderr
+
+
+@pytest.mark.parametrize(
+    ("args", "words", "homes"),
+    [
+        (["rnu"], "Did you mean 'run'?", set()),
+        (["--version"], __version__, set()),
+        (["run", "--help"], "--dry-run", {COMMANDS["run"]}),
+        (["--help"], "check-report", set(COMMANDS.values())),
+    ],
+)
+def test_only_the_command_that_is_meant_is_imported(args: list[str], words: str, homes: set[str]) -> None:
+    code = (
+        "import sys\nfrom migrator.cli.app import COMMANDS, app\n"
+        f"try:\n    app({args})\nexcept SystemExit:\n    pass\n"
+        "print('homes', *set(COMMANDS.values()) & set(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert words in done.stdout + done.stderr
+    assert set(done.stdout.splitlines()[-1].split()[1:]) == homes

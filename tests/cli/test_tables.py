@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
@@ -51,6 +51,8 @@ def tables(draw: st.DrawFn) -> Table:
     return made
 
 
+# The first text that is drawn waits for tables of all characters, which are made once on a machine.
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(tables())
 def test_a_table_is_as_rich_would_write_it(made: Table) -> None:
     assert by_us(made) == by_rich(made)
