@@ -1,9 +1,11 @@
-"""What this process asks of its runtime before it does anything: how often cycles are looked for, how memory is handed out."""
+"""What this process asks of its runtime before it does anything: how often cycles are looked for, how memory is handed out,
+that no plugins are loaded."""
 
 from __future__ import annotations
 
 import contextlib
 import gc
+import os
 import sys
 
 _M_ARENA_MAX = -8  # malloc.h of the GNU C library
@@ -18,6 +20,8 @@ def settle_in() -> None:
     # The ledger's writer gives up the interpreter's lock with every statement and holds the file's lock meanwhile; at the usual
     # 5 ms until it gets the first one back, two processes wait for each other most of the time (measured).
     sys.setswitchinterval(SWITCH_S)
+    # Pydantic asks every installed package for plugins, and a plugin sees what is checked: neither is wanted.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")
     if sys.platform == "linux":
         # The GNU C library gives every thread a heap of its own, up to eight times the processors, and what large buffers
         # leave free in one is lost to all others: with 160 threads half of the memory of a run (measured).
