@@ -116,7 +116,10 @@ def test_what_passes_is_ridden_out(town: Town, name: str) -> None:
         rule["every"] = 9 if rule["service"] == "import" else 5
     fault = rule.pop("fault")
     town.fault(fault, **rule)
-    code = town.run(**SMALL)
+    # One after the other where the count is of what readers ask: two in step would have every fifth request of both fall on
+    # the same item of one of them, again and again.
+    alone = {"mailboxes": 1} if rule["service"] == "ews" and "every" in rule else {}
+    code = town.run(**SMALL | alone)
     assert town.struck()[fault], "the fault never struck"
     assert code == 0, (town.ended(), town.failed_codes())
     judged(town)
