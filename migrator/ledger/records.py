@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from hashlib import blake2b
 
 from migrator.model import (
@@ -242,6 +243,7 @@ class Incident:
     words: str
 
 
+@lru_cache(4096)  # an item is asked for, begun and settled within a moment
 def key_of(source_id: str) -> bytes:
     """The short key of an entry: 16 bytes instead of an id of 150 characters in every index."""
     return blake2b(source_id.encode("utf-8", "surrogatepass"), digest_size=16).digest()

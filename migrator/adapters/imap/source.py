@@ -133,7 +133,7 @@ class ImapReader(Listing):
             has_delta=True,
             connections=self._client.number("connections", 4),
             export_items=self._export_items,
-            export_octets=4 << 20,
+            export_octets=2 << 20,
             usual_items=500,
             origin=ORIGIN,
         )
