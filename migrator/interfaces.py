@@ -90,7 +90,6 @@ class TargetTraits(ReaderTraits):
     accepts: tuple[Format, ...] = ()  # that `store` takes, best first
     kinds: frozenset[Kind] = frozenset(Kind)
     store_items: int = 1  # most items per `store`
-    trip_s: float = 0.0  # a short question and its answer, as measured; 0: not known
     request_octets: int = 16 << 20  # octets of content that suit one `store` of several items
     store_octets: int | None = (
         None  # most octets of content per item; larger is SKIPPED too_large before sending

@@ -29,10 +29,6 @@ LOW = 0.75
 """The reader goes on when the queue is filled to this share."""
 
 
-FAR_S = 0.02
-"""A target whose answers take so long is far."""
-
-
 class Halt(Exception):
     """The reader leaves: a stop was requested, or another thread has the error. No error itself."""
 
@@ -146,13 +142,7 @@ class Belt:
         return runs
 
     def requests(self) -> int:
-        """How many requests what waits would come to. Of a far target those under way are counted too: while their answers travel
-        it has nothing to do, and each folder is a request of its own."""
-        if self._traits.trip_s >= FAR_S and not self._traits.several_folders:
-            works = [parcel.work for parcel in self.queue]
-            return self.busy + sum(
-                one is not next_ for one, next_ in zip(works, [*works[1:], None], strict=True)
-            )
+        """How many requests what waits would come to."""
         by_items = -(-len(self.queue) // self._traits.store_items)
         return max(by_items, self.octets // self._traits.request_octets) if self.queue else 0
 

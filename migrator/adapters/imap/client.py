@@ -40,7 +40,6 @@ class Shared:
     making: threading.RLock = field(default_factory=threading.RLock)
     permanent: dict[str, frozenset[bytes]] = field(default_factory=dict)  # by folder id
     capabilities: frozenset[bytes] = frozenset()  # of the last connection
-    trip_s: float = 0.0  # a short question and its answer; 0: not measured
     shown: dict[str, bool] = field(default_factory=dict)  # subscribed or not, by folder id, as far as known
     append_most: dict[str, int | None] = field(
         default_factory=dict

@@ -193,7 +193,6 @@ class Listing:
             at = clock.monotonic()
             wire.flush()
             (said,), first = wire.finish(tag)
-            self._handle.shared.trip_s = clock.monotonic() - at
             answers, untagged = wire.finish(*asked)
             untagged = first + untagged
             self._early = (at, answers, untagged)

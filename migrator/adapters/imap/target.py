@@ -16,9 +16,8 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from functools import partial
 
 from migrator.adapters.imap import faults, fit
 from migrator.adapters.imap.client import ImapClient, Shared
@@ -33,31 +32,26 @@ from migrator.adapters.imap.grammar import (
     values,
 )
 from migrator.adapters.imap.listing import (
-    Status,
     fetched,
     head_of,
     item_id,
     marks_of,
-    parse_status,
     split_id,
-    status_items,
 )
-from migrator.adapters.imap.names import tame
+from migrator.adapters.imap.making import FolderMaker
 from migrator.adapters.imap.outgoing import Outgoing, Preparing, head_octets, mended
-from migrator.adapters.imap.source import ORIGIN, ImapReader
+from migrator.adapters.imap.source import ORIGIN
 from migrator.adapters.imap.wire import LITERAL_MINUS, Lost, Selected, Tagged, Wire
 from migrator.errors import InDoubt, ItemError, JobError, MigratorError, Throttled, Transient
-from migrator.interfaces import Finding, Standing, TargetTraits, Wanted
+from migrator.interfaces import Finding, Standing, TargetTraits
 from migrator.model import (
     Checkpoint,
     Folder,
-    FolderPath,
     Format,
     Item,
     ItemRef,
     Kind,
     Outcome,
-    Role,
     SkipReason,
     State,
 )
@@ -66,24 +60,6 @@ from migrator.several import one_after_another, told
 
 Buffer = bytes | memoryview
 
-ROLE_NAMES = {
-    Role.SENT: "Sent",
-    Role.DRAFTS: "Drafts",
-    Role.DELETED: "Trash",
-    Role.JUNK: "Junk",
-    Role.ARCHIVE: "Archive",
-    Role.OUTBOX: "Outbox",
-    Role.CONVERSATION_HISTORY: "Conversation History",
-}
-ROLE_USES = {
-    Role.SENT: b"\\Sent",
-    Role.DRAFTS: b"\\Drafts",
-    Role.DELETED: b"\\Trash",
-    Role.JUNK: b"\\Junk",
-    Role.ARCHIVE: b"\\Archive",
-}
-
-
 _STORAGE = re.compile(rb"\* QUOTA .*\(.*?STORAGE (\d{1,18}) (\d{1,18})", re.IGNORECASE | re.DOTALL)
 
 
@@ -91,20 +67,6 @@ def storage_of(pieces: Sequence[object]) -> tuple[int, int] | None:
     """(used, most) in KiB from an untagged QUOTA response, or None for another one."""
     found = _STORAGE.match(b"".join(piece for piece in pieces if isinstance(piece, bytes)))
     return (int(found[1]), int(found[2])) if found else None
-
-
-PREPARED = 100
-"""Folders made in one flight."""
-
-
-@record(frozen=False)
-class _Part:
-    """A folder that will be ensured. there: it is to be opened only."""
-
-    role: Role | None = None
-    there: bool = False
-    filled: bool = False
-    subscribed: bool | None = None  # None: as it is, or for a new one yes
 
 
 @record(frozen=False)
@@ -124,7 +86,7 @@ class _NotSent(Lost):
     """The connection broke before a command was complete: surely nothing of it was done."""
 
 
-class ImapTarget(ImapReader):
+class ImapTarget(FolderMaker):
     """`interfaces.Target`. Used by one thread at a time."""
 
     _trusts_status = False  # other handles write meanwhile: every page asks the server
@@ -152,7 +114,6 @@ class ImapTarget(ImapReader):
             several_folders=True,
             request_octets=2 << 20,
             store_octets=self._most,
-            trip_s=self._shared.trip_s,
             can_update=True,
             subscriptions=True,
         )
@@ -198,220 +159,6 @@ class ImapTarget(ImapReader):
         # Of several roots the one with the least room is the one that will be felt.
         used, most = min(rooms, key=lambda room: room[1] - room[0])
         return replace(told, used_octets=used << 10, quota_octets=most << 10, quota_why="")
-
-    # ---- folders
-
-    def folders(self) -> list[Folder]:
-        found = super().folders()
-        with self._shared.lock:
-            self._shared.folders = {folder.id: folder for folder in found}
-            self._shared.shown = {one.id: one.subscribed for one in found if one.subscribed is not None}
-        return found
-
-    def prepare_folders(self, wanted: Sequence[Wanted]) -> None:
-        """What is missing is made, and what will be written to is opened once, in one flight. A name that is refused is left to
-        `ensure_folder`."""
-        with self._shared.making:
-            known = self._known()
-            naming = self.naming()
-            parts: dict[str, _Part] = {}
-            for one in wanted:
-                if one.kind is not Kind.MAIL:
-                    continue
-                path = one.path
-                if one.role is not None:
-                    own = next((folder for folder in known.values() if folder.role is one.role), None)
-                    base = (
-                        own.path if own is not None else (ROLE_NAMES.get(one.role, one.role.value.title()),)
-                    )
-                    if own is None:
-                        parts.setdefault(naming.name(base), _Part(role=one.role))
-                    path = (*base, *path)
-                if tame(path) != path:
-                    continue  # it may be refused, and some servers hang up after so many refusals
-                for depth in range(1, len(path) + 1):
-                    name = naming.name(path[:depth])
-                    if name not in known:
-                        parts.setdefault(name, _Part())
-                name = naming.name(path)
-                changed = one.subscribed is not None and self._shared.shown.get(name) is not one.subscribed
-                if one.filled or changed:
-                    part = parts.setdefault(name, _Part(there=True))
-                    part.filled = part.filled or one.filled
-                    part.subscribed = one.subscribed if changed or not part.there else None
-            names = list(parts)
-            for start in range(0, len(names), PREPARED):
-                some = {name: parts[name] for name in names[start : start + PREPARED]}
-                try:
-                    made = self._box.reading(partial(self._create_all, wanted=some))
-                except Transient:
-                    self._shared.folders = None
-                    raise
-                for name, status in made.items():
-                    self._came(name, some[name].role, status)
-            self._box.park()
-
-    def _create_all(self, wire: Wire, wanted: Mapping[str, _Part]) -> dict[str, Status]:
-        """name → status of those that are there now and were not before."""
-        self._between(wire)
-        self._early = None
-        made: dict[str, list[bytes]] = {}
-        shown: dict[str, bytes] = {}
-        opened: list[tuple[str, bytes]] = []
-        for name, part in wanted.items():
-            if not part.there:
-                made[name] = self._ask_create(wire, name, part.role)
-            if part.subscribed is not None:
-                shown[name] = self._ask_subscribe(wire, name, part.subscribed)
-            elif not part.there:
-                shown[name] = self._ask_subscribe(wire, name, True)
-            if part.filled:
-                opened.append((name, wire.begin(b"SELECT ", self._box.quoted(name))))
-        wire.flush()
-        untagged: list[list[Piece]] = []
-        # What SELECT tells stands before its own end and behind everything before it.
-        for name, tag in opened:
-            (answer,), told = wire.finish(tag)
-            if answer.ok and answer.code != b"READ-ONLY":
-                self._shared.permanent[name] = self.selected(wire, name, answer, told).flags
-            untagged += told
-        _, told = wire.finish(*(tag for tags in made.values() for tag in tags))
-        untagged += told
-        for name, tag in shown.items():
-            (answer,), told = wire.finish(tag)
-            untagged += told
-            if answer.ok:
-                self._shared.shown[name] = wanted[name].subscribed is not False
-        status = dict(each for one in untagged if (each := parse_status(one, wire.utf8)) is not None)
-        return {name: status[name] for name in made if name in status}
-
-    def ensure_folder(
-        self, path: FolderPath, kind: Kind, *, folder_class: str = "", role: Role | None = None
-    ) -> Folder:
-        if kind is not Kind.MAIL:
-            raise ItemError(
-                f"IMAP keeps mail only, no folder of kind {kind.value}",
-                code="folder_refused",
-                remedy="Move calendars, contacts and tasks to Microsoft 365, or export them to files.",
-            )
-        # Handles of several threads: one makes a folder, the others find it.
-        with self._shared.making:
-            known = self._known()
-            if role is not None:
-                own = next((folder for folder in known.values() if folder.role is role), None)
-                base = (
-                    own.path
-                    if own is not None
-                    else self._make((ROLE_NAMES.get(role, role.value.title()),), role).path
-                )
-                path = (*base, *path)
-            folder = self._at(path)
-            if folder is None:
-                for depth in range(1, len(path)):
-                    if self._at(path[:depth]) is None:
-                        self._make(path[:depth], None)
-                folder = self._make(path, None)
-            self._box.park()
-            return folder
-
-    def _known(self) -> dict[str, Folder]:
-        if self._shared.folders is None:
-            self.folders()
-        assert self._shared.folders is not None
-        return self._shared.folders
-
-    def _at(self, path: FolderPath) -> Folder | None:
-        return self._known().get(self.naming().name(path))
-
-    def _make(self, path: FolderPath, role: Role | None) -> Folder:
-        name = self.naming().name(path)
-        try:
-            status = self._box.reading(lambda wire: self._create(wire, name, role))
-        except Transient:
-            self._shared.folders = None
-            raise
-        except ItemError:
-            tamed = tame(path)
-            if tamed == path:
-                raise
-            # Some servers have rules of their own for names: Cyrus knows no backslash, others no wildcard.
-            folder = self._at(tamed) or self._make(tamed, role)
-            self._known()[name] = folder
-            return folder
-        return self._came(name, role, status)
-
-    def _came(self, name: str, role: Role | None, status: Status | None) -> Folder:
-        """A folder that is there now, to be known from here on."""
-        path = self.naming().path(name)
-        if status is not None:
-            self.know_status(name, status)
-        known = self._known()
-        parent = known.get(self.naming().name(path[:-1])) if len(path) > 1 else None
-        folder = Folder(
-            name,
-            path,
-            role=role,
-            total=status.messages if status else 0,
-            parent_id=parent.id if parent else "",
-        )
-        self._names_only.discard(name)
-        known[name] = folder
-        return folder
-
-    def _ask_create(self, wire: Wire, name: str, role: Role | None) -> list[bytes]:
-        use = ROLE_USES.get(role) if role is not None and wire.has(b"CREATE-SPECIAL-USE") else None
-        word = self._box.quoted(name)
-        return [
-            wire.begin(b"CREATE ", word, b" (USE (" + use + b"))" if use else b""),
-            wire.begin(b"STATUS ", word, b" ", status_items(wire)),
-        ]
-
-    def _ask_subscribe(self, wire: Wire, name: str, on: bool) -> bytes:
-        return wire.begin(b"SUBSCRIBE " if on else b"UNSUBSCRIBE ", self._box.quoted(name))
-
-    def _create(self, wire: Wire, name: str, role: Role | None) -> Status | None:
-        self._between(wire)
-        self._early = None
-        tags = [*self._ask_create(wire, name, role), self._ask_subscribe(wire, name, True)]
-        wire.flush()
-        (made, told, shown), untagged = wire.finish(*tags)
-        if shown.ok:
-            self._shared.shown[name] = True
-        found = next((each for each in (parse_status(one, wire.utf8) for one in untagged) if each), None)
-        if not told.ok or found is None:
-            if made.ok and told.ok:
-                return None
-            slow = faults.throttled(made)
-            if slow is not None:
-                raise slow
-            if made.code in (b"UNAVAILABLE", b"INUSE"):
-                raise Transient(faults.safe(made.text), code="unavailable")
-            raise ItemError(
-                f"the server refuses the folder {name!r}: {faults.safe(made.text)}",
-                code="folder_refused",
-                remedy="Rename it with [folders] rename in the project file.",
-            )
-        return found[1]
-
-    def subscribe(self, wanted: Mapping[str, bool]) -> None:
-        """What is so already is not asked for."""
-        known = self._shared.shown
-        changed = {name: on for name, on in wanted.items() if known.get(name) is not on}
-        if not changed:
-            return
-
-        def ask(wire: Wire) -> list[Tagged]:
-            self._between(wire)
-            tags = [self._ask_subscribe(wire, name, on) for name, on in changed.items()]
-            wire.flush()
-            return wire.finish(*tags)[0]
-
-        for (name, on), said in zip(changed.items(), self._box.reading(ask), strict=True):
-            if said.ok:
-                known[name] = on
-            elif (slow := faults.throttled(said)) is not None:
-                raise slow
-        self._box.park()
 
     # ---- writing
 
@@ -493,9 +240,13 @@ class ImapTarget(ImapReader):
         wire.flush()
         for flight in flying:
             name = flight.folder.id
+            expected = self._shared.permanent.get(name)
             (opened,), untagged = wire.finish(flight.opening)
             if opened.ok:
-                flight.start = self.selected(wire, name, opened, untagged).uidnext
+                there = self.selected(wire, name, opened, untagged)
+                flight.start = there.uidnext
+                if there.flags != expected:
+                    self._see_what_was_dropped(wire, there, [flight.ready])
             else:  # what left with it is answered for itself
                 self._shared.permanent.pop(name, None)
                 wire.selected = None
