@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -14,7 +15,7 @@ from migrator.adapters.imap.source import ImapSource
 from migrator.adapters.imap.wire import Lost, Tagged, Wire
 from migrator.adapters.spool import BufferContent
 from migrator.errors import InDoubt, ItemError, JobError
-from migrator.interfaces import Expected, Source, Wanted
+from migrator.interfaces import Expected, Source, Target, Wanted
 from migrator.model import Checkpoint, Folder, Format, Item, Kind, Outcome, SkipReason, State
 from migrator.settings import Limits
 from migrator.wrappers.retry import Patience, RetryingSource
@@ -26,6 +27,7 @@ from tests.servers import imap_servers as servers
 from tests.servers.small_imap import Gone, Line, SmallServer
 
 NAMES = ("a", "b", "c", "d")
+Batches = list[tuple[Folder, list[Item]]]
 
 
 def text(box: str, uid: int, size: int = 40) -> bytes:
@@ -462,39 +464,46 @@ def test_the_mark_of_a_new_folder_is_known_without_a_question(
     client.close()
 
 
+@contextlib.contextmanager
+def batches_for(server: servers.Server, folders: int, each: int) -> Iterator[tuple[Target, Batches]]:
+    """A target whose folders are made, and items for each of them."""
+    with contextlib.closing(servers.client_of(server)) as client:
+        target = client.target(servers.box(server.new_user()))
+        paths = [(f"Folder {n}",) for n in range(folders)]
+        target.probe()
+        target.prepare_folders([Wanted(path, Kind.MAIL) for path in paths])
+        yield (
+            target,
+            [
+                (
+                    target.ensure_folder(path, Kind.MAIL),
+                    [item_of(text(path[0], uid), uid) for uid in range(each)],
+                )
+                for path in paths
+            ],
+        )
+
+
+def stored(target: Target, batches: Batches) -> list[int]:
+    return [len(target.page(folder, None).refs) for folder, _ in batches]
+
+
 def test_several_folders_are_one_trip(
     dovecot: servers.Server,  # noqa: F811
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    client = servers.client_of(dovecot)
-    target = client.target(servers.box(dovecot.new_user()))
-    names = [f"Folder {n}" for n in range(7)]
-    target.probe()
-    target.prepare_folders([Wanted((name,), Kind.MAIL) for name in names])
-    batches = []
-    for name in names:
-        content = [text(name, uid) for uid in range(3)]
-        batches.append(
-            (target.ensure_folder((name,), Kind.MAIL), [item_of(one, n) for n, one in enumerate(content)])
-        )
-    trips = Trips(monkeypatch)
-    results = target.store_all(batches)
-    assert {outcome.state for outcomes in results for outcome in outcomes} == {State.COPIED}
-    assert max(trips.at.values()) == 1
-    assert [len(target.page(folder, None).refs) for folder, _ in batches] == [3] * 7
-    client.close()
+    with batches_for(dovecot, 7, 3) as (target, batches):
+        trips = Trips(monkeypatch)
+        results = target.store_all(batches)
+        assert {outcome.state for outcomes in results for outcome in outcomes} == {State.COPIED}
+        assert max(trips.at.values()) == 1
+        assert stored(target, batches) == [3] * 7
 
 
 def test_a_flight_that_breaks_off_leaves_in_doubt_only_what_was_not_answered(
     dovecot: servers.Server,  # noqa: F811
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    client = servers.client_of(dovecot)
-    target = client.target(servers.box(dovecot.new_user()))
-    names = [f"Folder {n}" for n in range(5)]
-    target.probe()
-    target.prepare_folders([Wanted((name,), Kind.MAIL) for name in names])
-    folders = [target.ensure_folder((name,), Kind.MAIL) for name in names]
     finish, answered = Wire.finish, list[Tagged]()
 
     def broken(wire: Wire, *tags: bytes) -> Any:
@@ -504,15 +513,14 @@ def test_a_flight_that_breaks_off_leaves_in_doubt_only_what_was_not_answered(
             raise Lost("closed")
         return said, untagged
 
-    monkeypatch.setattr(Wire, "finish", broken)
-    batches = [(folder, [item_of(text(folder.path[0], 1), 1)]) for folder in folders]
-    results = target.store_all(batches)
-    monkeypatch.setattr(Wire, "finish", finish)
-    assert [outcome.state for (outcome,) in results[:2]] == [State.COPIED] * 2
-    assert all(isinstance(outcome.error, InDoubt) for (outcome,) in results[2:])
-    # What is in doubt is there: nothing may be sent again before somebody has looked.
-    assert [len(target.page(folder, None).refs) for folder in folders] == [1] * 5
-    client.close()
+    with batches_for(dovecot, 5, 1) as (target, batches):
+        monkeypatch.setattr(Wire, "finish", broken)
+        results = target.store_all(batches)
+        monkeypatch.setattr(Wire, "finish", finish)
+        assert [outcome.state for (outcome,) in results[:2]] == [State.COPIED] * 2
+        assert all(isinstance(outcome.error, InDoubt) for (outcome,) in results[2:])
+        # What is in doubt is there: nothing may be sent again before somebody has looked.
+        assert stored(target, batches) == [1] * 5
 
 
 def test_pages_of_a_large_folder_share_trips(
