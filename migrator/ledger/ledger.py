@@ -19,7 +19,7 @@ import threading
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -33,6 +33,7 @@ from migrator.ledger.records import Entry, Fidelity, FolderRow, Lease, Verdict, 
 from migrator.ledger.standing import NOT_SENT
 from migrator.ledger.writer import Apply, Ticket, Writer, translate
 from migrator.model import Checkpoint, Folder, ItemRef, Job, Kind, Outcome, SkipReason, State
+from migrator.record import record
 
 LEASE_S = 10.0
 """How long a silent owner keeps its jobs. A dead one's are taken over within this and one heartbeat."""
@@ -91,7 +92,7 @@ NOTE = Statement("note")
 PUT_NOTE = Insert("put_note")
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class _Call:
     """Any change that is applied by itself: `act` gets the connection and gives the ticket its result."""
 
@@ -103,7 +104,7 @@ class _Call:
         self.ticket.result = self.act(connection)
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class _Begin:
     """rows: the parameters of `BEGIN` after job, key and folder, by key."""
 
@@ -113,7 +114,7 @@ class _Begin:
     ticket: Ticket = field(default_factory=Ticket)
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class _Settle:
     """rows: the parameters of `SETTLE` after job, key and folder, by key."""
 

@@ -13,10 +13,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from migrator.interfaces import Expected
 from migrator.model import Folder, Page
+from migrator.record import record
 
 AHEAD_FOLDERS = 12
 """Most folders under way at once on a connection: their commands fill a few KB, which no server is blocked by."""
@@ -35,7 +36,7 @@ class Astray(Exception):
     """What is under way on the connection is not what is wanted now."""
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class Leg:
     """One folder (or one page of a large one) that was asked for. Without tags: known without a question."""
 
@@ -59,7 +60,7 @@ class Leg:
         return [tag for tag in (self.examine, *self.listing, self.apart, *self.bodies) if tag]
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class Course:
     """What the engine said it would read, and how far that was asked for."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 from typing import TypeVar
 
@@ -16,6 +16,7 @@ from migrator.adapters.imap.wire import Lost, Selected, Wire
 from migrator.errors import UserError
 from migrator.interfaces import Context, Emit, Source, Target
 from migrator.model import Folder, Mailbox
+from migrator.record import record
 from migrator.settings import Endpoint
 
 T = TypeVar("T")
@@ -26,7 +27,7 @@ STALE_S = 20 * 60.0
 """Servers end idle connections after 30 minutes (RFC 3501 5.4)."""
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class Shared:
     """What all handles of one mailbox know together."""
 

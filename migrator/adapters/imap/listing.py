@@ -22,7 +22,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from email.errors import MessageError
 from email.header import decode_header, make_header
@@ -50,6 +50,7 @@ from migrator.adapters.imap.wire import Selected, Tagged, Wire, status_codes
 from migrator.errors import CheckpointLost, Throttled
 from migrator.formats.fingerprint import fingerprint_of
 from migrator.model import Checkpoint, Flag, Folder, FolderPath, ItemRef, Kind, Page, Role
+from migrator.record import record
 
 SCHEME = "imap-uid/1"
 STATUS_FRESH_S = 30.0
@@ -71,7 +72,7 @@ FLAGS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Marks:
     """A message's flags. version: equal as long as they are."""
 
@@ -123,7 +124,7 @@ def split_id(text: str) -> tuple[str, int, int] | None:
     return folder_id, int(validity), int(uid)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Status:
     messages: int
     uidnext: int
@@ -131,7 +132,7 @@ class Status:
     modseq: int
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class Token:
     state: str
     uidvalidity: int

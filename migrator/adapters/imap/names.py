@@ -12,9 +12,9 @@ Facts this module rests on:
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
 
 from migrator.model import FolderPath, Role
+from migrator.record import record
 
 INBOX = "Inbox"
 
@@ -85,7 +85,7 @@ def tame(path: FolderPath) -> FolderPath:
     )
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Naming:
     """How a server forms names. prefix: of the personal namespace, with its separator at the end, or empty."""
 

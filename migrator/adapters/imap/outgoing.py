@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from migrator.adapters.imap import fit
 from migrator.adapters.imap.grammar import format_date
 from migrator.adapters.imap.listing import version_of
 from migrator.model import Flag, Item
+from migrator.record import record
 
 Buffer = bytes | memoryview
 
@@ -31,7 +31,7 @@ _LETTERS = re.compile(r"[^\x21\x23\x24\x26\x27\x2b-\x5a\x5e-\x7a|}~]+")
 _MOST = 10_000
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Words:
     """An item's flags and keywords in a server's words."""
 
@@ -42,7 +42,7 @@ class Words:
     head: bytes  # how they stand in APPEND, with the space before
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class Outgoing:
     """A message as it will be sent. number: of the item in its call; date: for APPEND, with the space before."""
 

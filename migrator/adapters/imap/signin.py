@@ -18,7 +18,7 @@ import ipaddress
 import socket
 import ssl
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -26,6 +26,7 @@ from migrator.adapters.imap import faults
 from migrator.adapters.imap.wire import Lost, Wire, parse_tagged
 from migrator.errors import JobError, MigratorError, SourceDown, Throttled, Transient, UserError
 from migrator.interfaces import Pace
+from migrator.record import record
 from migrator.settings import Endpoint
 
 CONNECT_S = 20.0
@@ -34,7 +35,7 @@ METHODS = ("login", "plain", "xoauth2", *TOKENS)
 SCOPE = "https://outlook.office365.com/.default"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Where:
     host: str
     port: int
@@ -45,7 +46,7 @@ class Where:
         return f"{self.host}:{self.port}"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Account:
     """Whose mailbox, and who opens it."""
 

@@ -24,12 +24,12 @@ import socket
 import ssl
 import zlib
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from migrator.adapters.imap.grammar import Piece, literal_size
 from migrator.adapters.spool import THRESHOLD, SpoolContent
 from migrator.interfaces import Pace
+from migrator.record import record
 
 Buffer = bytes | memoryview
 
@@ -49,7 +49,7 @@ class Lost(Exception):
         self.text = text
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Tagged:
     """How a command ended. status: OK, NO, BAD; code: the word in brackets, rest: what follows it there."""
 
@@ -63,7 +63,7 @@ class Tagged:
         return self.status == b"OK"
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class Selected:
     """The folder that is open on a connection."""
 
