@@ -6,13 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field, replace
 from typing import TYPE_CHECKING
 
-from migrator.assembly.parts import translated
+from migrator.assembly.parts import contained
 from migrator.assembly.room import ProjectLike, Room
 from migrator.engine import pool
 from migrator.engine.job import words_of
 from migrator.engine.routes import JSON
 from migrator.engine.stop import Stop, SystemClock
-from migrator.errors import RunError
 from migrator.interfaces import Clock, Emit, Finding, Secrets, Source, Target
 from migrator.ledger import Ledger
 from migrator.model import (
@@ -131,18 +130,18 @@ def check(
 
 
 def _probe(mailbox: Mailbox, open_box: Callable[[], Source | Target]) -> SideCheck:
-    try:
+    def probed() -> SideCheck:
         box = open_box()
         try:
             probe = box.probe()
         finally:
             box.close()
-    except RunError:
-        raise
-    except Exception as error:  # noqa: BLE001 - one mailbox's trouble is its row's, logged by `translated`
-        known = translated(error)
-        return SideCheck(mailbox, error=words_of(known), code=known.code, remedy=known.remedy)
-    return SideCheck(mailbox, probe.product, probe.identity, probe.findings)
+        return SideCheck(mailbox, probe.product, probe.identity, probe.findings)
+
+    return contained(
+        probed,
+        lambda error: SideCheck(mailbox, error=words_of(error), code=error.code, remedy=error.remedy),
+    )
 
 
 def _ask(
@@ -154,8 +153,9 @@ def _ask(
     """
     endpoint = room.endpoint(jobs[0].target.endpoint)
     address = jobs[0].target.address
-    verdicts: list[Sung] = []
-    try:
+
+    def answered() -> list[Sung] | CanaryCheck | None:
+        verdicts: list[Sung] = []
         for number, job in enumerate(jobs):
             target = room.open_target(job)
             try:
@@ -167,13 +167,16 @@ def _ask(
                     verdicts += _ask_with_made(job, target, verdicts, emit)
             finally:
                 target.close()
-    except RunError:
-        raise
-    except Exception as error:  # noqa: BLE001 - one mailbox's trouble is its row's, logged by `translated`
-        known = translated(error)
-        return CanaryCheck(
-            endpoint.name, address, error=words_of(known), code=known.code, remedy=known.remedy
-        )
+        return verdicts
+
+    verdicts = contained(
+        answered,
+        lambda error: CanaryCheck(
+            endpoint.name, address, error=words_of(error), code=error.code, remedy=error.remedy
+        ),
+    )
+    if not isinstance(verdicts, list):
+        return verdicts
     with Ledger.open(project.ledger, clock=clock or SystemClock()) as ledger:
         ledger.drop_verdicts(endpoint.name)
         for sung in verdicts:

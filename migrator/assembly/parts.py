@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from migrator.assembly.room import ProjectLike, Room
 from migrator.engine.stop import SystemClock
@@ -15,10 +15,6 @@ from migrator.ledger import Ledger
 from migrator.model import (
     Job,
 )
-
-if TYPE_CHECKING:
-    pass
-
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -31,7 +27,8 @@ def with_both(
     failed: Callable[[MigratorError], T],
 ) -> T:
     """Open both sides to read and close them again; what goes wrong on the way is that mailbox's own result."""
-    try:
+
+    def opened() -> T:
         source = room.open_source(job)
         try:
             target = room.look_at_target(job)
@@ -41,13 +38,21 @@ def with_both(
                 target.close()
         finally:
             source.close()
+
+    return contained(opened, failed)
+
+
+def contained(work: Callable[[], T], failed: Callable[[MigratorError], T]) -> T:
+    """One mailbox's trouble is its own: what `failed` makes of it. Only a RunError, which is everybody's, goes on."""
+    try:
+        return work()
     except RunError:
         raise
-    except Exception as error:  # noqa: BLE001 - one mailbox's trouble is its own, logged by `translated`
-        return failed(translated(error))
+    except Exception as error:  # noqa: BLE001 - logged by `_translated`
+        return failed(_translated(error))
 
 
-def translated(error: Exception) -> MigratorError:
+def _translated(error: Exception) -> MigratorError:
     if isinstance(error, MigratorError):
         return error
     log.exception("unexpected", exc_info=error)

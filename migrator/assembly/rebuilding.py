@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from migrator import __version__
 from migrator.assembly.comparing import same_content
-from migrator.assembly.parts import translated
+from migrator.assembly.parts import contained
 from migrator.assembly.room import ProjectLike, Room
 from migrator.engine import pool
 from migrator.engine import run as running
@@ -15,7 +15,6 @@ from migrator.engine.job import words_of
 from migrator.engine.routes import as_stream
 from migrator.engine.stop import Stop, SystemClock
 from migrator.engine.tools import map_by_rules
-from migrator.errors import RunError
 from migrator.events import JobFinished, JobStarted
 from migrator.interfaces import Clock, Emit, Secrets
 from migrator.ledger import Lease, Ledger
@@ -77,15 +76,12 @@ def rebuild(
 
         def one(job: Job) -> Rebuilt:
             emit(JobStarted(job.id, job.source.address, job.target.address, now()))
-            try:
-                found = under_lease(
+            found = contained(
+                lambda: under_lease(
                     job, ledger, number, lambda lease: look(job, lease), code="rebuilt", words=REBUILT
-                )
-            except RunError:
-                raise
-            except Exception as error:  # noqa: BLE001 - one mailbox's trouble is its own, logged by `translated`
-                known = translated(error)
-                found = Rebuilt(job, error=words_of(known), code=known.code, remedy=known.remedy)
+                ),
+                lambda error: Rebuilt(job, error=words_of(error), code=error.code, remedy=error.remedy),
+            )
             state = "error" if found.error else "done"
             emit(JobFinished(job.id, state, now(), found.error, found.code, found.remedy))
             return found

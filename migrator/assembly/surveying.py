@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from migrator.assembly.parts import ledger_to_read, translated, with_both
+from migrator.assembly.parts import contained, ledger_to_read, with_both
 from migrator.assembly.room import ProjectLike, Room
 from migrator.engine import pool
 from migrator.engine.job import words_of
 from migrator.engine.stop import Stop, SystemClock
 from migrator.engine.tools import map_by_rules
-from migrator.errors import RunError
 from migrator.events import FoldersListed, JobFinished, JobStarted
 from migrator.interfaces import Clock, Emit, Secrets
 from migrator.model import (
@@ -91,17 +90,15 @@ def glance(
     with Room(project, emit, stop, clock=clock, secrets=secrets, interactive=interactive) as room:
         room.connect(jobs)
 
-        def one(job: Job) -> Glance:
+        def listed(job: Job) -> Glance:
+            source = room.open_source(job)
             try:
-                source = room.open_source(job)
-                try:
-                    return look(job, source)
-                finally:
-                    source.close()
-            except RunError:
-                raise
-            except Exception as error:  # noqa: BLE001 - one mailbox's trouble is its own, logged by `translated`
-                return Glance(job.id, error=words_of(translated(error)))
+                return look(job, source)
+            finally:
+                source.close()
+
+        def one(job: Job) -> Glance:
+            return contained(lambda: listed(job), lambda error: Glance(job.id, error=words_of(error)))
 
         found = pool.each("glance", jobs, one, at_once=settings.mailboxes, stopped=lambda: stop.requested)
     return [one for one in found if one is not None]

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from migrator import __version__
-from migrator.assembly.parts import translated
+from migrator.assembly.parts import contained
 from migrator.assembly.room import ProjectLike, Room
 from migrator.engine import pool
 from migrator.engine.job import words_of
 from migrator.engine.stop import Stop, SystemClock
-from migrator.errors import RunError, UserError
+from migrator.errors import UserError
 from migrator.events import JobFinished, JobStarted
 from migrator.interfaces import Clock, Emit, Secrets
 from migrator.ledger import Lease, Ledger
@@ -63,18 +63,17 @@ def undo(
             finally:
                 target.close()
 
+        def take_out(job: Job) -> Undone:
+            if really:
+                return under_lease(job, ledger, number, lambda lease: remove(job, lease))
+            return remove(job, None)
+
         def one(job: Job) -> Undone:
             emit(JobStarted(job.id, job.source.address, job.target.address, now()))
-            try:
-                if really:
-                    found = under_lease(job, ledger, number, lambda lease: remove(job, lease))
-                else:
-                    found = remove(job, None)
-            except RunError:
-                raise
-            except Exception as error:  # noqa: BLE001 - one mailbox's trouble is its own, logged by `translated`
-                known = translated(error)
-                found = Undone(job, error=words_of(known), code=known.code, remedy=known.remedy)
+            found = contained(
+                lambda: take_out(job),
+                lambda error: Undone(job, error=words_of(error), code=error.code, remedy=error.remedy),
+            )
             state = "error" if found.error else "done"
             emit(JobFinished(job.id, state, now(), found.error, found.code, found.remedy))
             return found

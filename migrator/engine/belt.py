@@ -36,10 +36,8 @@ class Halt(Exception):
 class Belt:
     """Between one reader and some uploaders."""
 
-    def __init__(
-        self, job: Job, lease: Lease, tools: Tools, routes: Routes, traits: TargetTraits | None = None
-    ) -> None:
-        """traits: of the target, which say how much goes in one request; None: items are stored one by one."""
+    def __init__(self, job: Job, lease: Lease, tools: Tools, routes: Routes, traits: TargetTraits) -> None:
+        """traits: of the target, which say how much goes in one request."""
         self.job = job
         self.lease = lease
         self.routes = routes
@@ -58,7 +56,7 @@ class Belt:
         self.filled = threading.Condition(self.lock)  # there may be something to store
         self.queue: deque[Parcel] = deque()
         self.octets = 0  # of content in the queue
-        self._traits = traits or TargetTraits(())
+        self._traits = traits
         # Where a request takes several items, one that waits beside the one under way is enough; items that go one by one are
         # bounded by the budget.
         several = self._traits.store_items > 1

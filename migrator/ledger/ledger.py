@@ -655,14 +655,16 @@ class Ledger(Departing, Reading):
                 for at, (items, octets) in samples.items()
             ]
         )
-        fresh = [(*key, *count) for key, count in counts.items()]
-        sums = TALLY.ready(_sums(jobs, fresh))  # type: ignore[arg-type]
+        fresh = [
+            (folder, state, why, items, octets) for (folder, state, why), (items, octets) in counts.items()
+        ]
+        sums = TALLY.ready(_sums(jobs, fresh))
 
         def again(connection: sqlite3.Connection) -> None:
             before = fetch(connection, _known(rows))
             execute(connection, SETTLE.ready_tuples(every))
             execute(connection, sampled)
-            self._count(connection, jobs, [*fresh, *map(_no_more, before)])  # type: ignore[list-item]
+            self._count(connection, jobs, [*fresh, *map(_no_more, before)])
 
         return _or_else(SETTLE_BEGUN.ready_tuples(every), len(every), [*sampled, *sums], again)
 
