@@ -241,15 +241,11 @@ class ImapTarget(FolderMaker):
         for flight in flying:
             name = flight.folder.id
             expected = self._shared.permanent.get(name)
-            (opened,), untagged = wire.finish(flight.opening)
-            if opened.ok:
-                there = self.selected(wire, name, opened, untagged)
+            there = self._answered(wire, name, flight.opening)
+            if there is not None:
                 flight.start = there.uidnext
                 if there.flags != expected:
                     self._see_what_was_dropped(wire, there, [flight.ready])
-            else:  # what left with it is answered for itself
-                self._shared.permanent.pop(name, None)
-                wire.selected = None
             (flight.said,), _ = wire.finish(flight.append)
 
     def _landed(self, flight: _Flight, items: Sequence[Item], lost: Lost | None) -> list[Outcome]:
@@ -314,12 +310,16 @@ class ImapTarget(FolderMaker):
         if there is None or not there.opening:
             return there
         wire.flush()
-        (said,), untagged = wire.finish(there.opening)
-        if not said.ok:  # what left with it is answered for itself
-            self._shared.permanent.pop(there.name, None)
+        return self._answered(wire, there.name, there.opening)
+
+    def _answered(self, wire: Wire, name: str, opening: bytes) -> Selected | None:
+        """What a SELECT told; None where it was refused: what left with it is answered for itself. Raises Lost."""
+        (said,), untagged = wire.finish(opening)
+        if not said.ok:
+            self._shared.permanent.pop(name, None)
             wire.selected = None
             return None
-        return self.selected(wire, there.name, said, untagged)
+        return self.selected(wire, name, said, untagged)
 
     def _between(self, wire: Wire) -> None:
         self._opened(wire)
